@@ -1,0 +1,97 @@
+#include <signal.h>
+#include <string.h>
+
+#include "cli/commands.h"
+#include "engine/err.h"
+
+#define BITPLAN_VERSION "0.1.0"
+
+atomic_bool bp_cli_stop;
+
+static const struct bp_command *const commands[] = {
+    &bp_command_measure, &bp_command_solve, &bp_command_sweep,
+    &bp_command_verify,  &bp_command_info,  &bp_command_sample,
+};
+enum { N_COMMANDS = sizeof commands / sizeof *commands };
+
+static void print_help(FILE *out)
+{
+    fputs("bitplan plans the quantization of a model's matrices under one memory budget.\n\n"
+          "usage: bitplan COMMAND ...\n\n",
+          out);
+    for (int i = 0; i < N_COMMANDS; i++)
+        fprintf(out, "  %-8s %-7s %s\n", commands[i]->name, commands[i]->operands,
+                commands[i]->summary);
+    fputs("\nA first use:\n"
+          "  bitplan measure MODEL -o table.safetensors --rank 64\n"
+          "  bitplan solve table.safetensors --bits 2.75 -o plan.json\n"
+          "`bitplan COMMAND --help` lists a command's options.\n",
+          out);
+}
+
+static int exit_status(enum bp_status status)
+{
+    switch (status) {
+#define EXIT_CASE(name, value, exit_code) \
+    case name:                            \
+        return exit_code;
+        BP_STATUSES(EXIT_CASE)
+#undef EXIT_CASE
+    }
+    return 1;
+}
+
+static void ask_to_stop(int signal_number)
+{
+    (void)signal_number;
+    atomic_store(&bp_cli_stop, true);
+}
+
+void bp_cli_catch_stop(void)
+{
+    struct sigaction action = {.sa_handler = ask_to_stop};
+    sigemptyset(&action.sa_mask);
+    action.sa_flags = (int)SA_RESETHAND; /* a second Ctrl-C ends the process at once */
+    sigaction(SIGINT, &action, NULL);
+    sigaction(SIGTERM, &action, NULL);
+}
+
+static int run_command(const struct bp_command *command, int argc, char **argv)
+{
+    struct bp_args args;
+    struct bp_err err = {{0}};
+    enum bp_status status = bp_args_parse(command, argc, argv, &args, &err);
+    if (status == BP_STOPPED) /* --help */
+        return fflush(stdout) == 0 ? 0 : 1;
+    if (status == BP_OK) {
+        status = command->run(&args, &err);
+        bp_args_done(&args);
+    }
+    if (err.text[0] && status != BP_OK && status != BP_LIMIT)
+        fprintf(stderr, "bitplan: %s\n", err.text);
+    return exit_status(status);
+}
+
+int bp_cli_main(int argc, char **argv)
+{
+    /* A full disk and a closed pipe are errors of a write, not the death of the process. */
+    signal(SIGPIPE, SIG_IGN);
+    signal(SIGXFSZ, SIG_IGN);
+    const char *word = argc > 1 ? argv[1] : "";
+    if (strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0 || strcmp(word, "help") == 0) {
+        print_help(stdout);
+        return fflush(stdout) == 0 ? 0 : 1;
+    }
+    if (strcmp(word, "--version") == 0) {
+        puts("bitplan " BITPLAN_VERSION);
+        return fflush(stdout) == 0 ? 0 : 1;
+    }
+    for (int i = 0; i < N_COMMANDS; i++)
+        if (strcmp(word, commands[i]->name) == 0)
+            return run_command(commands[i], argc - 2, argv + 2);
+    if (*word)
+        fprintf(stderr, "bitplan: there is no command '%s'; see `bitplan --help`\n", word);
+    else
+        print_help(stderr);
+    return 2;
+}

@@ -1,0 +1,346 @@
+#include <ctype.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "cli/commands.h"
+#include "engine/json_read.h"
+#include "engine/json_write.h"
+#include "engine/mem.h"
+#include "engine/model.h"
+#include "engine/planner.h"
+#include "engine/printable.h"
+
+/* --- models --- */
+
+static void format_shape(const struct bp_st_tensor *t, char *text, size_t n)
+{
+    size_t used = 0;
+    text[0] = '\0';
+    for (unsigned i = 0; i < t->n_dims && used < n; i++)
+        used += (size_t)snprintf(text + used, n - used, "%s%" PRIu64, i ? " x " : "", t->shape[i]);
+    if (t->n_dims == 0)
+        snprintf(text, n, "one number");
+}
+
+/* Tensors that differ in numbers alone, as one line: "model.layers.*.mlp.up_proj.weight". */
+struct group {
+    char *pattern;
+    const struct bp_model_tensor *first;
+    size_t n;
+    bool planned;
+};
+
+static char *pattern_of(const char *name)
+{
+    char *pattern = bp_strdup(name), *out = pattern;
+    for (const char *c = name; pattern && *c;) {
+        bool number = isdigit((unsigned char)*c) && (c == name || c[-1] == '.');
+        const char *end = c;
+        while (isdigit((unsigned char)*end))
+            end++;
+        if (number && (*end == '.' || !*end)) {
+            *out++ = '*';
+            c = end;
+        } else {
+            *out++ = *c++;
+        }
+    }
+    if (pattern)
+        *out = '\0';
+    return pattern;
+}
+
+static bool same_group(const struct group *g, const char *pattern, const struct bp_model_tensor *t)
+{
+    const struct bp_st_tensor *a = g->first->t, *b = t->t;
+    return strcmp(g->pattern, pattern) == 0 && g->first->role.reason == t->role.reason &&
+           a->dtype == b->dtype && a->n_dims == b->n_dims &&
+           memcmp(a->shape, b->shape, a->n_dims * sizeof *a->shape) == 0;
+}
+
+static void free_groups(struct group *groups, size_t n)
+{
+    for (size_t g = 0; g < n; g++)
+        free(groups[g].pattern);
+    free(groups);
+}
+
+/* Groups in the order in which they first appear; NULL when memory ran out. */
+static struct group *group_tensors(const struct bp_model *model, size_t *n_groups)
+{
+    struct group *groups = bp_alloc_zero(model->n_tensors + 1, sizeof *groups);
+    *n_groups = 0;
+    for (size_t i = 0; groups && i < model->n_tensors; i++) {
+        const struct bp_model_tensor *t = &model->tensors[i];
+        char *pattern = pattern_of(t->t->name);
+        size_t g = 0;
+        while (pattern && g < *n_groups && !same_group(&groups[g], pattern, t))
+            g++;
+        if (!pattern) {
+            free_groups(groups, *n_groups);
+            return NULL;
+        }
+        if (g < *n_groups) {
+            groups[g].n++;
+            free(pattern);
+            continue;
+        }
+        groups[g] = (struct group){pattern, t, 1, t->role.reason == BP_KEEP_PLANNED};
+        ++*n_groups;
+    }
+    return groups;
+}
+
+static void print_groups(const struct group *groups, size_t n, bool planned)
+{
+    for (size_t g = 0; g < n; g++) {
+        char shape[128];
+        if (groups[g].planned != planned)
+            continue;
+        format_shape(groups[g].first->t, shape, sizeof shape);
+        printf("  %6zu  %-52s %-5s %-16s %s\n", groups[g].n, bp_printable(groups[g].pattern).text,
+               bp_dtype_name(groups[g].first->t->dtype), shape,
+               planned ? "" : bp_keep_reason_text(groups[g].first->role.reason));
+    }
+}
+
+static enum bp_status print_model(const struct bp_model *m, struct bp_err *err)
+{
+    char size[BP_SIZE_TEXT];
+    size_t n_groups;
+    struct group *groups = group_tensors(m, &n_groups);
+    if (!groups)
+        return bp_fail_nomem(err);
+    printf("%s: a model%s%s%s\n", bp_printable(m->path).text, m->synthetic ? " (synthetic)" : "",
+           *m->architecture ? ", " : "", bp_printable(m->architecture).text);
+    printf("  %zu file%s, %zu tensors, %s parameters, fingerprint %s\n", m->n_files,
+           m->n_files == 1 ? "" : "s", m->n_tensors, bp_grouped(m->params).text, m->fingerprint);
+    printf("planned: %zu matrices, %s parameters\n", m->n_matrices,
+           bp_grouped(m->params_planned).text);
+    print_groups(groups, n_groups, true);
+    printf("kept as they are: %s parameters, %s\n", bp_grouped(m->params - m->params_planned).text,
+           bp_size_format(m->bytes_outside, size));
+    print_groups(groups, n_groups, false);
+    for (size_t i = 0; i < m->n_aliases; i++)
+        printf("  tied: %s is %s\n", bp_printable(m->aliases[i].key).text,
+               bp_printable(m->aliases[i].value).text);
+    for (size_t i = 0; i < m->n_warnings; i++)
+        printf("warning: %s\n", m->warnings[i]);
+    free_groups(groups, n_groups);
+    return BP_OK;
+}
+
+static void model_json(const struct bp_model *m, struct bp_json_out *out)
+{
+    bp_json_out_object(out);
+    bp_json_put_string(out, out->root, "what", "model");
+    bp_json_put_string(out, out->root, "name", m->name);
+    bp_json_put_string(out, out->root, "architecture", m->architecture);
+    bp_json_put_bool(out, out->root, "synthetic", m->synthetic);
+    bp_json_put_string(out, out->root, "fingerprint", m->fingerprint);
+    bp_json_put_u64(out, out->root, "files", m->n_files);
+    bp_json_put_u64(out, out->root, "params", m->params);
+    bp_json_put_u64(out, out->root, "params_planned", m->params_planned);
+    bp_json_put_u64(out, out->root, "bytes_outside", m->bytes_outside);
+    bp_json_put_u64(out, out->root, "matrices", m->n_matrices);
+    struct cJSON *tensors = bp_json_put_array(out, out->root, "tensors");
+    for (size_t i = 0; i < m->n_tensors; i++) {
+        const struct bp_model_tensor *t = &m->tensors[i];
+        struct cJSON *node = bp_json_put_object(out, tensors, NULL);
+        bp_json_put_string(out, node, "name", t->t->name);
+        bp_json_put_string(out, node, "dtype", bp_dtype_name(t->t->dtype));
+        struct cJSON *shape = bp_json_put_array(out, node, "shape");
+        for (unsigned d = 0; d < t->t->n_dims; d++)
+            bp_json_put_u64(out, shape, NULL, t->t->shape[d]);
+        bp_json_put_bool(out, node, "planned", t->role.reason == BP_KEEP_PLANNED);
+        bp_json_put_string(out, node, "reason", bp_keep_reason_text(t->role.reason));
+    }
+    struct cJSON *aliases = bp_json_put_array(out, out->root, "aliases");
+    for (size_t i = 0; i < m->n_aliases; i++) {
+        struct cJSON *node = bp_json_put_object(out, aliases, NULL);
+        bp_json_put_string(out, node, "name", m->aliases[i].key);
+        bp_json_put_string(out, node, "is", m->aliases[i].value);
+    }
+    struct cJSON *warnings = bp_json_put_array(out, out->root, "warnings");
+    for (size_t i = 0; i < m->n_warnings; i++)
+        bp_json_put_string(out, warnings, NULL, m->warnings[i]);
+}
+
+static enum bp_status info_model(const struct bp_args *args, struct bp_err *err)
+{
+    struct bp_model *model;
+    struct bp_model_filter filter = bp_cli_filter(args);
+    BP_TRY(bp_model_open(args->operands[0], &filter, &model, err));
+    enum bp_status status;
+    if (bp_args_has(args, BP_OPT_JSON)) {
+        struct bp_json_out out;
+        model_json(model, &out);
+        status = bp_cli_emit_json(args, &out, true, err);
+        bp_json_out_done(&out);
+    } else {
+        status = print_model(model, err);
+    }
+    bp_model_close(model);
+    return status;
+}
+
+/* --- tables --- */
+
+static void print_table(const struct bp_table *t, const struct bp_planner *planner)
+{
+    const struct bp_table_about *a = &t->about;
+    uint64_t cells = (uint64_t)t->n_matrices * t->n_candidates, measured = bp_table_measured(t);
+    double params = (double)bp_table_params(t);
+    char first[BP_CANDIDATE_TEXT], last[BP_CANDIDATE_TEXT];
+    printf("%s: an error table%s\n", bp_printable(t->path).text,
+           a->synthetic ? " (synthetic)" : "");
+    printf("  model       %s\n", *a->model_name ? bp_printable(a->model_name).text : "not stated");
+    printf("  matrices    %zu, %s parameters\n", t->n_matrices,
+           bp_grouped(bp_table_params(t)).text);
+    printf("  candidates  %zu, %s to %s\n", t->n_candidates,
+           bp_printable(bp_candidate_format(&t->candidates[0], first)).text,
+           bp_printable(bp_candidate_format(&t->candidates[t->n_candidates - 1], last)).text);
+    printf("  weights     %s\n", bp_printable(a->weighting).text);
+    printf("  measured    %s of %s cells (%.1f %%)\n", bp_grouped(measured).text,
+           bp_grouped(cells).text, 100.0 * (double)measured / (double)cells);
+    if (*a->effort)
+        printf("  method      %s, at most %" PRIu64 " iterations, seed %" PRIu64 "\n",
+               bp_printable(a->effort).text, a->iterations, a->seed);
+    if (planner) {
+        uint64_t least, most;
+        bp_planner_range(planner, &least, &most);
+        printf("  budgets     %.4f to %.4f bits/param\n", (double)least / params,
+               (double)most / params);
+    } else {
+        printf("  budgets     none yet: not every matrix is measured\n");
+    }
+}
+
+static void table_json(const struct bp_table *t, const struct bp_planner *planner,
+                       struct bp_json_out *out)
+{
+    bp_json_out_object(out);
+    bp_json_put_string(out, out->root, "what", "table");
+    bp_json_put_string(out, out->root, "model", t->about.model_name);
+    bp_json_put_bool(out, out->root, "synthetic", t->about.synthetic);
+    bp_json_put_u64(out, out->root, "matrices", t->n_matrices);
+    bp_json_put_u64(out, out->root, "candidates", t->n_candidates);
+    bp_json_put_u64(out, out->root, "params", bp_table_params(t));
+    bp_json_put_u64(out, out->root, "cells", (uint64_t)t->n_matrices * t->n_candidates);
+    bp_json_put_u64(out, out->root, "cells_measured", bp_table_measured(t));
+    bp_json_put_string(out, out->root, "weighting", t->about.weighting);
+    bp_json_put_string(out, out->root, "effort", t->about.effort);
+    char *fingerprint = bp_table_fingerprint(t);
+    bp_json_put_string(out, out->root, "fingerprint", fingerprint);
+    free(fingerprint);
+    if (planner) {
+        uint64_t least, most;
+        bp_planner_range(planner, &least, &most);
+        bp_json_put_u64(out, out->root, "least_bits", least);
+        bp_json_put_u64(out, out->root, "most_bits", most);
+    }
+}
+
+static enum bp_status info_table(const struct bp_args *args, struct bp_err *err)
+{
+    struct bp_table *table;
+    struct bp_planner *planner = NULL;
+    BP_TRY(bp_table_open(args->operands[0], &table, err));
+    /* An unfinished table has no range of budgets; that is no failure of `info`. */
+    enum bp_status status = bp_planner_new(table, NULL, &planner, err);
+    if (status == BP_ERR_INPUT)
+        status = BP_OK;
+    if (status == BP_OK && bp_args_has(args, BP_OPT_JSON)) {
+        struct bp_json_out out;
+        table_json(table, planner, &out);
+        status = bp_cli_emit_json(args, &out, true, err);
+        bp_json_out_done(&out);
+    } else if (status == BP_OK) {
+        print_table(table, planner);
+    }
+    bp_planner_free(planner);
+    bp_table_close(table);
+    return status;
+}
+
+/* --- plans --- */
+
+/* The figures as the plan states them; `verify` is what recomputes them. */
+static enum bp_status info_plan(const struct bp_args *args, struct bp_err *err)
+{
+    const char *path = args->operands[0];
+    struct cJSON *root;
+    BP_TRY(bp_json_read_file(path, &root, err));
+    enum bp_status status = BP_OK;
+    size_t i = 0;
+    const bool list = bp_json_is_array(root);
+    const struct cJSON *node = list ? bp_json_first(root) : root;
+    for (; node && status == BP_OK; node = list ? bp_json_next(node) : NULL, i++) {
+        const char *format = bp_json_string(bp_json_member(node, "format"));
+        const struct cJSON *totals = bp_json_member(node, "totals");
+        const char *proof =
+            bp_json_string(bp_json_member(bp_json_member(node, "certificate"), "status"));
+        const char *model = bp_json_string(bp_json_member(bp_json_member(node, "model"), "name"));
+        double bpp, error;
+        if (!format || strcmp(format, "bitplan.plan") != 0 || !proof ||
+            !bp_json_double(bp_json_member(totals, "bits_per_param"), &bpp) ||
+            !bp_json_double(bp_json_member(totals, "error"), &error))
+            status =
+                bp_fail(err, BP_ERR_INPUT, "%s: JSON, but not a plan that bitplan knows", path);
+        else
+            printf("%s: a plan for %s: %zu matrices, %.4f bits/param, error %.9g, %s\n",
+                   bp_printable(path).text, model ? bp_printable(model).text : "a model",
+                   bp_json_count(bp_json_member(node, "matrices")), bpp, error,
+                   bp_printable(proof).text);
+    }
+    if (status == BP_OK && i == 0)
+        status = bp_fail(err, BP_ERR_INPUT, "%s: an empty list", path);
+    bp_json_free(root);
+    return status;
+}
+
+/* --- which of them --- */
+
+static bool starts_like_json(const char *path)
+{
+    FILE *f = fopen(path, "rb");
+    int c = f ? fgetc(f) : EOF;
+    while (c == ' ' || c == '\n' || c == '\t' || c == '\r')
+        c = fgetc(f);
+    if (f)
+        fclose(f);
+    return c == '{' || c == '[';
+}
+
+static enum bp_status run(const struct bp_args *args, struct bp_err *err)
+{
+    const char *path = args->operands[0];
+    struct stat st;
+    if (stat(path, &st) != 0)
+        return bp_fail(err, BP_ERR_INPUT, "%s: %s", path, strerror(errno));
+    if (S_ISREG(st.st_mode) && starts_like_json(path)) {
+        if (bp_args_has(args, BP_OPT_JSON))
+            return bp_fail(err, BP_ERR_USAGE, "%s: is JSON itself; info has no --json of it", path);
+        return info_plan(args, err);
+    }
+    if (S_ISREG(st.st_mode) && bp_table_looks_like(path))
+        return info_table(args, err);
+    return info_model(args, err);
+}
+
+static const enum bp_option options[] = {BP_OPT_INCLUDE, BP_OPT_EXCLUDE, BP_OPT_JSON};
+
+const struct bp_command bp_command_info = {
+    .name = "info",
+    .operands = "FILE",
+    .n_operands = 1,
+    .summary = "what a model folder, table or plan is, in a few lines",
+    .notes = "For a model: which tensors are planned, and why each of the others is kept as it is.",
+    .options = options,
+    .n_options = sizeof options / sizeof *options,
+    .run = run,
+};

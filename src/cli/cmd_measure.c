@@ -1,0 +1,190 @@
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli/commands.h"
+#include "engine/json_write.h"
+#include "engine/lq.h"
+#include "engine/measure.h"
+#include "engine/parallel.h"
+#include "engine/printable.h"
+
+enum { MAX_RANKS = 16, MAX_THREADS = 1024 };
+
+/* Everything that the options name, open. */
+struct setup {
+    struct bp_model *model, *fisher;
+    struct bp_grid grid;
+    uint32_t ranks[MAX_RANKS];
+    struct bp_measure_options options;
+};
+
+static void show(void *ctx, const struct bp_measure_progress *p)
+{
+    bp_progress_show(ctx, p->cells_done, p->cells_total, p->matrix);
+}
+
+static enum bp_status parse_ranks(const char *text, struct setup *s, struct bp_err *err)
+{
+    char copy[256];
+    char *rest = copy;
+    if (strlen(text) >= sizeof copy)
+        return bp_fail(err, BP_ERR_USAGE, "--rank: too many ranks");
+    strcpy(copy, text);
+    for (char *word; (word = strsep(&rest, ","));) {
+        uint64_t rank;
+        BP_TRY(bp_parse_u64(word, "--rank", 0, 4096, &rank, err));
+        for (size_t i = 0; i < s->options.n_ranks; i++)
+            if (s->ranks[i] == rank)
+                return bp_fail(err, BP_ERR_USAGE, "--rank: %s is given twice", word);
+        if (s->options.n_ranks == MAX_RANKS)
+            return bp_fail(err, BP_ERR_USAGE, "--rank: more than %d ranks", MAX_RANKS);
+        s->ranks[s->options.n_ranks++] = (uint32_t)rank;
+    }
+    s->options.ranks = s->ranks;
+    return BP_OK;
+}
+
+/* "I/N", or all of the work when the option is absent. */
+static enum bp_status parse_shard(const char *text, struct bp_measure_options *o,
+                                  struct bp_err *err)
+{
+    char copy[64];
+    uint64_t part, parts;
+    o->shard = o->n_shards = 1;
+    if (!text)
+        return BP_OK;
+    const char *slash = strchr(text, '/');
+    if (!slash || strlen(text) >= sizeof copy)
+        return bp_fail(err, BP_ERR_USAGE, "--shard: '%s' is not of the form I/N, as in 1/4", text);
+    strcpy(copy, text);
+    copy[slash - text] = '\0';
+    BP_TRY(bp_parse_u64(copy + (slash - text) + 1, "--shard: N", 1, 65535, &parts, err));
+    BP_TRY(bp_parse_u64(copy, "--shard: I", 1, parts, &part, err));
+    o->shard = (uint32_t)part;
+    o->n_shards = (uint32_t)parts;
+    return BP_OK;
+}
+
+static enum bp_status read_options(const struct bp_args *args, struct setup *s, struct bp_err *err)
+{
+    struct bp_measure_options *o = &s->options;
+    uint64_t iterations = BP_LQ_MAX_ITERATIONS, threads = bp_available_threads();
+    const char *effort = bp_args_text(args, BP_OPT_EFFORT, "exact");
+    o->path = bp_args_text(args, BP_OPT_OUT, NULL);
+    if (!o->path)
+        return bp_fail(err, BP_ERR_USAGE,
+                       "measure needs -o TABLE.safetensors: where the table goes");
+    if (strcmp(effort, "exact") != 0)
+        return bp_fail(err, BP_ERR_USAGE, "--effort: '%s' is not known; there is exact", effort);
+    BP_TRY(parse_ranks(bp_args_text(args, BP_OPT_RANK, "64"), s, err));
+    BP_TRY(bp_args_u64(args, BP_OPT_ITERATIONS, 1, BP_LQ_MAX_ITERATIONS, &iterations, err));
+    BP_TRY(bp_args_u64(args, BP_OPT_THREADS, 1, MAX_THREADS, &threads, err));
+    BP_TRY(bp_args_u64(args, BP_OPT_SEED, 0, UINT64_C(1) << 53, &o->seed, err));
+    BP_TRY(parse_shard(bp_args_text(args, BP_OPT_SHARD, NULL), o, err));
+    BP_TRY(bp_grid_parse(bp_args_text(args, BP_OPT_GRID, "paper"), &s->grid, err));
+    o->iterations = (uint32_t)iterations;
+    o->threads = (unsigned)threads;
+    o->replace = bp_args_has(args, BP_OPT_FORCE);
+    o->grid = &s->grid;
+    o->stop = &bp_cli_stop;
+    return BP_OK;
+}
+
+static enum bp_status open_inputs(const struct bp_args *args, struct setup *s, struct bp_err *err)
+{
+    struct bp_model_filter filter = bp_cli_filter(args);
+    const char *fisher = bp_args_text(args, BP_OPT_FISHER, NULL);
+    BP_TRY(bp_model_open(args->operands[0], &filter, &s->model, err));
+    for (size_t i = 0; i < s->model->n_warnings; i++)
+        fprintf(stderr, "bitplan: warning: %s\n", s->model->warnings[i]);
+    if (s->model->n_matrices == 0)
+        return bp_fail(
+            err, BP_ERR_INPUT,
+            "%s: none of its %zu tensors is a matrix that would be quantized; `bitplan info` "
+            "says why, --include RE overrules",
+            args->operands[0], s->model->n_tensors);
+    if (fisher)
+        BP_TRY(bp_model_open(fisher, NULL, &s->fisher, err));
+    s->options.model = s->model;
+    s->options.fisher = s->fisher;
+    s->options.fisher_source = fisher;
+    return BP_OK;
+}
+
+static enum bp_status report(const struct bp_args *args, const struct setup *s,
+                             const struct bp_measure_progress *p, struct bp_err *err)
+{
+    uint64_t fresh = p->cells_done - p->cells_before;
+    if (!bp_args_has(args, BP_OPT_JSON)) {
+        printf("%s: %zu of %zu matrices measured%s, %s cells now, %s before%s\n", s->options.path,
+               p->rows_done, p->rows_total, s->options.n_shards > 1 ? " of this shard" : "",
+               bp_grouped(fresh).text, bp_grouped(p->cells_before).text,
+               s->model->synthetic ? " (synthetic model)" : "");
+        return BP_OK;
+    }
+    struct bp_json_out out;
+    bp_json_out_object(&out);
+    bp_json_put_string(&out, out.root, "table", s->options.path);
+    bp_json_put_u64(&out, out.root, "matrices_done", p->rows_done);
+    bp_json_put_u64(&out, out.root, "matrices", p->rows_total);
+    bp_json_put_u64(&out, out.root, "cells_measured_now", fresh);
+    bp_json_put_u64(&out, out.root, "cells_measured_before", p->cells_before);
+    bp_json_put_bool(&out, out.root, "synthetic", s->model->synthetic);
+    char *text = bp_json_print(&out, true);
+    bp_json_out_done(&out);
+    if (!text)
+        return bp_fail_nomem(err);
+    fputs(text, stdout);
+    free(text);
+    return BP_OK;
+}
+
+static enum bp_status measure(const struct bp_args *args, struct setup *s, struct bp_err *err)
+{
+    struct bp_progress progress;
+    struct bp_measure_progress done = {0};
+    BP_TRY(read_options(args, s, err));
+    BP_TRY(bp_progress_begin(&progress, args, "cells", err));
+    BP_TRY(open_inputs(args, s, err));
+    s->options.progress = show;
+    s->options.progress_ctx = &progress;
+    bp_cli_catch_stop();
+    enum bp_status status = bp_measure(&s->options, &done, err);
+    bp_progress_end(&progress);
+    if (status == BP_STOPPED)
+        return bp_fail(
+            err, status,
+            "stopped: %zu of %zu matrices are in %s; the same command goes on from there",
+            done.rows_done, done.rows_total, s->options.path);
+    return status == BP_OK ? report(args, s, &done, err) : status;
+}
+
+static enum bp_status run(const struct bp_args *args, struct bp_err *err)
+{
+    struct setup s = {0};
+    enum bp_status status = measure(args, &s, err);
+    bp_model_close(s.model);
+    bp_model_close(s.fisher);
+    bp_grid_done(&s.grid);
+    return status;
+}
+
+static const enum bp_option options[] = {
+    BP_OPT_OUT,    BP_OPT_GRID,     BP_OPT_RANK,    BP_OPT_EFFORT,  BP_OPT_ITERATIONS,
+    BP_OPT_FISHER, BP_OPT_INCLUDE,  BP_OPT_EXCLUDE, BP_OPT_THREADS, BP_OPT_SEED,
+    BP_OPT_SHARD,  BP_OPT_PROGRESS, BP_OPT_FORCE,   BP_OPT_JSON,
+};
+
+const struct bp_command bp_command_measure = {
+    .name = "measure",
+    .operands = "MODEL",
+    .n_operands = 1,
+    .summary = "measure the error table of a model folder or .safetensors file",
+    .notes =
+        "The table is valid at every instant: a run that was stopped or killed is continued by\n"
+        "the same command, and several shards may fill one file.",
+    .options = options,
+    .n_options = sizeof options / sizeof *options,
+    .run = run,
+};

@@ -1,0 +1,148 @@
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli/commands.h"
+#include "engine/json_write.h"
+#include "engine/mem.h"
+#include "engine/planner.h"
+
+enum { MAX_BUDGETS = 1024 };
+
+static enum bp_status parse_solver(const struct bp_args *args, enum bp_solver *out,
+                                   struct bp_err *err)
+{
+    const char *name = bp_args_text(args, BP_OPT_SOLVER, "mckp");
+    if (strcmp(name, "mckp") != 0 && strcmp(name, "glpk") != 0)
+        return bp_fail(err, BP_ERR_USAGE, "--solver: '%s' is neither mckp nor glpk", name);
+    *out = strcmp(name, "glpk") == 0 ? BP_SOLVER_GLPK : BP_SOLVER_MCKP;
+    return BP_OK;
+}
+
+/* Adds the comma-separated budgets of one option. */
+static enum bp_status add_budgets(const char *text, bool bytes, uint64_t params,
+                                  struct bp_budget *budgets, size_t *n, struct bp_err *err)
+{
+    char *copy = bp_strdup(text), *rest = copy;
+    if (!copy)
+        return bp_fail_nomem(err);
+    enum bp_status status = BP_OK;
+    for (char *word; status == BP_OK && (word = strsep(&rest, ","));) {
+        if (*n == MAX_BUDGETS)
+            status = bp_fail(err, BP_ERR_USAGE, "more than %d budgets", MAX_BUDGETS);
+        else if (bytes)
+            status = bp_budget_parse_size(word, &budgets[(*n)++], err);
+        else
+            status = bp_budget_parse_bits(word, params, &budgets[(*n)++], err);
+    }
+    free(copy);
+    return status;
+}
+
+static enum bp_status read_budgets(const struct bp_args *args, uint64_t params,
+                                   struct bp_budget *budgets, size_t *n, struct bp_err *err)
+{
+    *n = 0;
+    for (size_t i = 0; i < args->n_values[BP_OPT_BITS]; i++)
+        BP_TRY(add_budgets(args->values[BP_OPT_BITS][i], false, params, budgets, n, err));
+    for (size_t i = 0; i < args->n_values[BP_OPT_SIZE]; i++)
+        BP_TRY(add_budgets(args->values[BP_OPT_SIZE][i], true, params, budgets, n, err));
+    return *n ? BP_OK
+              : bp_fail(err, BP_ERR_USAGE, "solve needs a budget: --bits 2.75 or --size 2.2GiB");
+}
+
+/* Solves every budget before anything is printed: a failure in the third leaves no half output. */
+static enum bp_status solve_all(struct bp_planner *planner, const struct bp_budget *budgets,
+                                size_t n, enum bp_solver solver, struct bp_plan **plans,
+                                struct bp_err *err)
+{
+    for (size_t i = 0; i < n; i++) {
+        enum bp_status status = bp_planner_solve(planner, &budgets[i], solver, &plans[i], err);
+        if (status != BP_OK && status != BP_LIMIT)
+            return status;
+    }
+    return BP_OK;
+}
+
+/* One plan is a document, several are a list of documents. */
+static enum bp_status emit(const struct bp_args *args, struct bp_plan **plans, size_t n,
+                           struct bp_err *err)
+{
+    const bool json = bp_args_has(args, BP_OPT_JSON);
+    enum bp_status status = BP_OK;
+    if (json || bp_args_has(args, BP_OPT_OUT)) {
+        struct bp_json_out out;
+        if (n == 1) {
+            bp_plan_to_json(plans[0], &out);
+        } else {
+            bp_json_out_array(&out);
+            for (size_t i = 0; i < n; i++) {
+                struct bp_json_out one;
+                bp_plan_to_json(plans[i], &one);
+                bp_json_put_document(&out, out.root, NULL, &one);
+            }
+        }
+        status = bp_cli_emit_json(args, &out, json, err);
+        bp_json_out_done(&out);
+    }
+    for (size_t i = 0; !json && status == BP_OK && i < n; i++) {
+        if (i > 0)
+            putchar('\n');
+        bp_print_plan(plans[i], stdout);
+    }
+    return status;
+}
+
+static enum bp_status solve(const struct bp_args *args, struct bp_planner *planner, uint64_t params,
+                            struct bp_err *err)
+{
+    enum bp_solver solver = BP_SOLVER_MCKP;
+    size_t n = 0;
+    struct bp_budget *budgets = bp_alloc(MAX_BUDGETS, sizeof *budgets);
+    struct bp_plan **plans = bp_alloc_zero(MAX_BUDGETS, sizeof *plans);
+    enum bp_status status = budgets && plans ? BP_OK : bp_fail_nomem(err);
+    if (status == BP_OK)
+        status = parse_solver(args, &solver, err);
+    if (status == BP_OK)
+        status = read_budgets(args, params, budgets, &n, err);
+    if (status == BP_OK)
+        status = solve_all(planner, budgets, n, solver, plans, err);
+    if (status == BP_OK)
+        status = emit(args, plans, n, err);
+    for (size_t i = 0; plans && i < n; i++)
+        bp_plan_free(plans[i]);
+    free(plans);
+    free(budgets);
+    return status;
+}
+
+static enum bp_status run(const struct bp_args *args, struct bp_err *err)
+{
+    struct bp_table *table;
+    struct bp_planner *planner;
+    BP_TRY(bp_table_open(args->operands[0], &table, err));
+    enum bp_status status =
+        bp_planner_new(table, bp_args_text(args, BP_OPT_GRID, NULL), &planner, err);
+    if (status == BP_OK) {
+        status = solve(args, planner, bp_table_params(table), err);
+        bp_planner_free(planner);
+    }
+    bp_table_close(table);
+    return status;
+}
+
+static const enum bp_option options[] = {
+    BP_OPT_BITS, BP_OPT_SIZE, BP_OPT_GRID, BP_OPT_SOLVER, BP_OPT_OUT, BP_OPT_FORCE, BP_OPT_JSON,
+};
+
+const struct bp_command bp_command_solve = {
+    .name = "solve",
+    .operands = "TABLE",
+    .n_operands = 1,
+    .summary = "the plan of least error within a budget, proved",
+    .notes =
+        "Prints the plan; -o writes it as JSON, --json prints it as JSON (a list of plans for\n"
+        "several budgets). Status 3: no plan fits, and the least budget is named.",
+    .options = options,
+    .n_options = sizeof options / sizeof *options,
+    .run = run,
+};

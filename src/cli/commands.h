@@ -1,0 +1,71 @@
+/*
+ * The commands of `bitplan COMMAND ...`, one file each, and what they share: finding a command,
+ * output that must not be lost, progress.
+ */
+#ifndef BP_CLI_COMMANDS_H
+#define BP_CLI_COMMANDS_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "cli/options.h"
+
+struct bp_model_filter;
+struct bp_plan;
+struct bp_json_out;
+
+extern const struct bp_command bp_command_info, bp_command_measure, bp_command_solve,
+    bp_command_sweep, bp_command_verify, bp_command_sample;
+
+/* Runs the command line; returns the process's exit status (0 done, 1 failed, 2 usage, 3
+ * infeasible, 4 bad input). Errors go to standard error, one line. */
+int bp_cli_main(int argc, char **argv);
+
+/* Set by SIGINT and SIGTERM after bp_cli_catch_stop: long work ends at the next whole step. */
+extern atomic_bool bp_cli_stop;
+void bp_cli_catch_stop(void);
+
+/* --- output --- */
+
+/* Prints a document on standard output, or writes it to the path of --output (kept unless --force).
+ * Frees nothing. */
+enum bp_status bp_cli_emit_json(const struct bp_args *args, const struct bp_json_out *out,
+                                bool to_stdout, struct bp_err *err);
+enum bp_status bp_cli_emit_text(const struct bp_args *args, const char *text, struct bp_err *err);
+
+/* A plan for people: allocation per layer and kind, totals, baselines, memory. */
+void bp_print_plan(const struct bp_plan *plan, FILE *out);
+
+/* "1.23 GiB" into text. */
+enum { BP_SIZE_TEXT = 24 };
+const char *bp_size_format(uint64_t bytes, char text[BP_SIZE_TEXT]);
+
+/* The --include and --exclude of the command line; borrows the arguments. */
+struct bp_model_filter bp_cli_filter(const struct bp_args *args);
+
+/* --- progress --- */
+
+enum bp_progress_mode { BP_PROGRESS_BAR, BP_PROGRESS_PLAIN, BP_PROGRESS_JSON, BP_PROGRESS_NONE };
+
+struct bp_progress {
+    enum bp_progress_mode mode;
+    const char *unit; /* "cells" */
+    double start, last;
+    uint64_t before; /* done at the start: no part of the rate */
+    bool drawn;      /* a bar stands on the line */
+};
+
+/* Reads --progress: auto is a bar on a terminal, else plain lines. */
+enum bp_status bp_progress_begin(struct bp_progress *p, const struct bp_args *args,
+                                 const char *unit, struct bp_err *err);
+
+/* Shows done of total, `what` is in work (NULL = nothing to name). Draws at most ten times a second
+ * (plain: every 30 s; json: every second). */
+void bp_progress_show(struct bp_progress *p, uint64_t done, uint64_t total, const char *what);
+
+/* Takes the bar away. */
+void bp_progress_end(struct bp_progress *p);
+
+#endif

@@ -1,0 +1,95 @@
+/*
+ * Options of all commands: one table gives parsing, help and completions. The same option has the
+ * same spelling and meaning in every command that takes it.
+ */
+#ifndef BP_CLI_OPTIONS_H
+#define BP_CLI_OPTIONS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "engine/err.h"
+
+/* X(id, name, short letter or 0, argument or NULL, help) */
+#define BP_OPTIONS(X)                                                                              \
+    X(OUT, "output", 'o', "FILE", "where the result goes")                                         \
+    X(FORCE, "force", 'f', NULL, "replace an output that exists")                                  \
+    X(JSON, "json", 0, NULL, "one JSON document on standard output, nothing else there")           \
+    X(BITS, "bits", 0, "X[,Y...]", "budget in bits/param over the planned matrices")               \
+    X(SIZE, "size", 0, "N", "budget in bytes over the planned matrices: 2.2GiB, 2200MB")           \
+    X(FROM, "from", 0, "X", "first budget in bits/param (default: the least possible)")            \
+    X(TO, "to", 0, "X", "last budget in bits/param (default: where nothing improves)")             \
+    X(STEP, "step", 0, "X", "distance of the budgets in bits/param (default 0.25)")                \
+    X(GRID, "grid", 0, "G",                                                                        \
+      "paper (243 configs), reference (432), nf4, or "                                             \
+      "b0=2,3,4:b1=2,3,4,8:b2=bf16,fp32:B0=..:B1=..")                                              \
+    X(EFFORT, "effort", 0, "E", "exact: every cell by the reference procedure (the only one yet)") \
+    X(ITERATIONS, "iterations", 0, "T", "cap of the iterations a cell (default 100)")              \
+    X(RANK, "rank", 0, "R[,R...]", "rank of the low-rank part, 0 for none (default 64)")           \
+    X(FISHER, "fisher", 0, "F", "weights of the error: a safetensors file or folder, same names")  \
+    X(INCLUDE, "include", 0, "RE", "plan tensors whose name matches, too (may be repeated)")       \
+    X(EXCLUDE, "exclude", 0, "RE",                                                                 \
+      "keep tensors whose name matches as they are (may be repeated)")                             \
+    X(SOLVER, "solver", 0, "S", "mckp: exact (default); glpk: a second opinion, slow")             \
+    X(THREADS, "threads", 0, "N", "threads (default: all processors)")                             \
+    X(SEED, "seed", 0, "S", "seed of the random numbers (default 0)")                              \
+    X(SHARD, "shard", 0, "I/N", "do part I (1..N) of N of the work into the same table")           \
+    X(PROGRESS, "progress", 0, "P", "auto (default), plain, json or none; on standard error")      \
+    X(TABLE, "table", 0, "T", "the error table (default: the path in the plan)")                   \
+    X(MODEL, "model", 0, "DIR", "check against this model, too")                                   \
+    X(LAYERS, "layers", 0, "N", "number of layers")                                                \
+    X(HIDDEN, "hidden", 0, "N", "hidden size, a multiple of 64")                                   \
+    X(SHAPES, "shapes", 0, "NAME", "shapes of a known model: llama-2-7b, llama-2-70b, tiny, ...")  \
+    X(HELP, "help", 'h', NULL, "this help")
+
+enum bp_option {
+#define BP_OPTION_ENUM(id, name, letter, arg, help) BP_OPT_##id,
+    BP_OPTIONS(BP_OPTION_ENUM)
+#undef BP_OPTION_ENUM
+        BP_N_OPTIONS
+};
+
+/* A command: its options and its place in the help. `run` gets parsed arguments and returns what
+ * the process's exit status follows from; the error's text is printed by the caller. */
+struct bp_args;
+struct bp_command {
+    const char *name;
+    const char *operands; /* "MODEL" as shown after the name */
+    size_t n_operands;    /* how many, exactly */
+    const char *summary;  /* one line */
+    const char *notes;    /* more lines for --help, may be "" */
+    const enum bp_option *options;
+    size_t n_options;
+    enum bp_status (*run)(const struct bp_args *args, struct bp_err *err);
+};
+
+struct bp_args {
+    const struct bp_command *command;
+    const char **operands;             /* [command->n_operands] */
+    const char **values[BP_N_OPTIONS]; /* each [n_values]; "" for an option without an argument */
+    size_t n_values[BP_N_OPTIONS];
+};
+
+/* Parses argv behind the command's name. BP_STOPPED: --help was printed. BP_ERR_USAGE. The strings
+ * stay argv's. */
+enum bp_status bp_args_parse(const struct bp_command *command, int argc, char **argv,
+                             struct bp_args *args, struct bp_err *err);
+void bp_args_done(struct bp_args *args);
+
+bool bp_args_has(const struct bp_args *args, enum bp_option option);
+/* The last value given, or the fallback. */
+const char *bp_args_text(const struct bp_args *args, enum bp_option option, const char *fallback);
+/* An integer in least .. most; *out is left alone when the option was not given. */
+enum bp_status bp_args_u64(const struct bp_args *args, enum bp_option option, uint64_t least,
+                           uint64_t most, uint64_t *out, struct bp_err *err);
+/* The same on any text, named `what` in messages. */
+enum bp_status bp_parse_u64(const char *text, const char *what, uint64_t least, uint64_t most,
+                            uint64_t *out, struct bp_err *err);
+
+/* "--bits" */
+const char *bp_option_spelling(enum bp_option option);
+
+void bp_command_print_help(const struct bp_command *command);
+
+#endif

@@ -1,0 +1,66 @@
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli/commands.h"
+#include "engine/file_out.h"
+#include "engine/json_write.h"
+#include "engine/model.h"
+
+/* Standard output may be a full disk or a closed pipe: what did not arrive is a failure. */
+static enum bp_status print_all(const char *text, struct bp_err *err)
+{
+    if (fputs(text, stdout) == EOF || fflush(stdout) != 0)
+        return bp_fail(err, BP_ERR_FAILED, "standard output: cannot be written: %s",
+                       strerror(errno));
+    return BP_OK;
+}
+
+static enum bp_status write_output(const struct bp_args *args, const char *path, const char *text,
+                                   struct bp_err *err)
+{
+    return bp_file_write(path, text, strlen(text), bp_args_has(args, BP_OPT_FORCE), err);
+}
+
+enum bp_status bp_cli_emit_text(const struct bp_args *args, const char *text, struct bp_err *err)
+{
+    const char *path = bp_args_text(args, BP_OPT_OUT, NULL);
+    return path ? write_output(args, path, text, err) : print_all(text, err);
+}
+
+enum bp_status bp_cli_emit_json(const struct bp_args *args, const struct bp_json_out *out,
+                                bool to_stdout, struct bp_err *err)
+{
+    const char *path = bp_args_text(args, BP_OPT_OUT, NULL);
+    char *text = bp_json_print(out, true);
+    if (!text)
+        return bp_fail_nomem(err);
+    enum bp_status status = path ? write_output(args, path, text, err) : BP_OK;
+    if (status == BP_OK && to_stdout)
+        status = print_all(text, err);
+    free(text);
+    return status;
+}
+
+const char *bp_size_format(uint64_t bytes, char text[BP_SIZE_TEXT])
+{
+    static const char *const units[] = {"bytes", "KiB", "MiB", "GiB", "TiB"};
+    double value = (double)bytes;
+    int unit = 0;
+    while (value >= 1024.0 && unit < 4) {
+        value /= 1024.0;
+        unit++;
+    }
+    snprintf(text, BP_SIZE_TEXT, unit ? "%.2f %s" : "%.0f %s", value, units[unit]);
+    return text;
+}
+
+struct bp_model_filter bp_cli_filter(const struct bp_args *args)
+{
+    return (struct bp_model_filter){
+        args->values[BP_OPT_INCLUDE],
+        args->n_values[BP_OPT_INCLUDE],
+        args->values[BP_OPT_EXCLUDE],
+        args->n_values[BP_OPT_EXCLUDE],
+    };
+}

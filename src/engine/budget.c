@@ -1,0 +1,94 @@
+#include "engine/budget.h"
+
+#include <ctype.h>
+#include <stdlib.h>
+#include <string.h>
+
+__extension__ typedef unsigned __int128 u128;
+
+int bp_decimal_parse(const char *text, struct bp_decimal *out, const char **end)
+{
+    enum { MAX_DIGITS = 18 };
+    struct bp_decimal d = {0, 0};
+    int n = 0, digits = 0, point = 0;
+    for (;; text++) {
+        if (*text == '.' && !point) {
+            point = 1;
+        } else if (isdigit((unsigned char)*text)) {
+            digits++;
+            n += n > 0 || *text != '0';
+            if (n > MAX_DIGITS || d.scale == MAX_DIGITS)
+                return 0;
+            d.digits = d.digits * 10 + (uint64_t)(*text - '0');
+            d.scale += (unsigned)point;
+        } else {
+            break;
+        }
+    }
+    *out = d;
+    *end = text;
+    return digits > 0;
+}
+
+/* floor(value * factor); false when it does not fit 62 bits. */
+static int times_floor(struct bp_decimal value, uint64_t factor, uint64_t *out)
+{
+    u128 product = (u128)value.digits * factor;
+    for (unsigned i = 0; i < value.scale; i++)
+        product /= 10;
+    if (product >> 62)
+        return 0;
+    *out = (uint64_t)product;
+    return 1;
+}
+
+const char *bp_budget_unit_name(enum bp_budget_unit unit)
+{
+    return unit == BP_BUDGET_BYTES ? "bytes" : "bits/param";
+}
+
+enum bp_status bp_budget_parse_bits(const char *text, uint64_t params, struct bp_budget *out,
+                                    struct bp_err *err)
+{
+    struct bp_decimal value;
+    const char *end;
+    if (!bp_decimal_parse(text, &value, &end) || *end || strtod(text, NULL) > 64.0 ||
+        value.digits == 0 || !times_floor(value, params, &out->bits))
+        return bp_fail(err, BP_ERR_USAGE,
+                       "'%s' is no budget in bits/param: a number like 2.75, above 0, at most 64",
+                       text);
+    out->unit = BP_BUDGET_BITS_PER_PARAM;
+    out->asked = strtod(text, NULL);
+    return BP_OK;
+}
+
+enum bp_status bp_budget_parse_size(const char *text, struct bp_budget *out, struct bp_err *err)
+{
+    static const struct {
+        const char *name;
+        uint64_t bytes;
+    } units[] = {{"", 1},
+                 {"B", 1},
+                 {"kB", 1000},
+                 {"KB", 1000},
+                 {"MB", 1000000},
+                 {"GB", 1000000000},
+                 {"TB", UINT64_C(1000000000000)},
+                 {"KiB", UINT64_C(1) << 10},
+                 {"MiB", UINT64_C(1) << 20},
+                 {"GiB", UINT64_C(1) << 30},
+                 {"TiB", UINT64_C(1) << 40}};
+    struct bp_decimal value;
+    const char *unit;
+    uint64_t bytes;
+    if (bp_decimal_parse(text, &value, &unit))
+        for (size_t i = 0; i < sizeof units / sizeof *units; i++)
+            if (strcmp(unit, units[i].name) == 0 && times_floor(value, units[i].bytes, &bytes) &&
+                bytes > 0 && bytes < UINT64_C(1) << 59) {
+                *out = (struct bp_budget){BP_BUDGET_BYTES, (double)bytes, bytes * 8};
+                return BP_OK;
+            }
+    return bp_fail(
+        err, BP_ERR_USAGE,
+        "'%s' is no size: a number with a unit, like 2.2GiB or 2200MB, at least one byte", text);
+}

@@ -1,0 +1,39 @@
+/*
+ * A budget: what may be spent on the planned matrices, in whole bits. What was typed is turned into
+ * bits exactly (2.6 bits/param of 5 parameters are 13 bits, not 12.999), and rounded down.
+ */
+#ifndef BP_ENGINE_BUDGET_H
+#define BP_ENGINE_BUDGET_H
+
+#include <stdint.h>
+
+#include "engine/err.h"
+
+enum bp_budget_unit { BP_BUDGET_BITS_PER_PARAM, BP_BUDGET_BYTES };
+
+struct bp_budget {
+    enum bp_budget_unit unit;
+    double asked;  /* in the unit, for display and for the plan */
+    uint64_t bits; /* floor of what that means for the planned matrices */
+};
+
+/* "2.75": a plain decimal above 0 and at most 64, per parameter of `params`. */
+enum bp_status bp_budget_parse_bits(const char *text, uint64_t params, struct bp_budget *out,
+                                    struct bp_err *err);
+
+/* "2.2GiB", "2200MB", "1000000" (bytes): a decimal with an optional unit of B, kB, MB, GB, TB, KiB,
+ * MiB, GiB, TiB. */
+enum bp_status bp_budget_parse_size(const char *text, struct bp_budget *out, struct bp_err *err);
+
+/* The same from a plan's fields: asked in the unit. BP_ERR_INPUT for another unit's name. */
+const char *bp_budget_unit_name(enum bp_budget_unit unit); /* "bits/param", "bytes" */
+
+/* A decimal such as "2.75" as value = digits / 10^scale, exactly: at most 18 digits. False for
+ * anything else (signs, exponents, words). */
+struct bp_decimal {
+    uint64_t digits;
+    unsigned scale;
+};
+int bp_decimal_parse(const char *text, struct bp_decimal *out, const char **end);
+
+#endif

@@ -1,0 +1,82 @@
+/*
+ * A plan: one candidate for every matrix, with totals, a certificate, baselines and the memory
+ * ledger, and its JSON form (docs/formats.md).
+ *
+ * Totals are sums over the table's own cells: bits in integers, errors in double in the table's
+ * order. A plan borrows its table, which must outlive it, and is read-only once made.
+ */
+#ifndef BP_ENGINE_PLAN_H
+#define BP_ENGINE_PLAN_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "engine/budget.h"
+#include "engine/err.h"
+#include "engine/table.h"
+
+struct bp_json_out;
+
+/* Bits of an element of L1 and L2 in memory (16-bit floats, as the authors keep them). */
+enum { BP_LOW_RANK_BITS = 16 };
+
+struct bp_certificate {
+    bool optimal;       /* proved; else the bound is what is known */
+    double lower_bound; /* no plan within the budget has a smaller error */
+    double gap;         /* (error - lower_bound) / error, 0 for an error of 0 */
+    const char *method; /* "mckp" or "glpk"; a constant */
+};
+
+struct bp_baseline {
+    const char *name; /* "best uniform", "nf4", "nf3"; a constant */
+    struct bp_candidate candidate;
+    uint64_t storage_bits;
+    double error; /* NaN when the table does not hold it */
+};
+
+enum { BP_MAX_BASELINES = 1 + BP_N_BASELINES };
+
+struct bp_warning {
+    char *matrix; /* "" for the plan as a whole */
+    const char *rule;
+    char *text;
+};
+
+struct bp_plan {
+    const struct bp_table *table;
+    char *table_fingerprint;
+    char *grid_text; /* --grid as given, NULL for all of the table's candidates */
+    struct bp_budget budget;
+    uint32_t *choice; /* [n_matrices] candidate of each */
+    uint64_t params, storage_bits, low_rank_params;
+    double error;
+    double relative_error; /* over the sum of the norms; NaN when the table holds none */
+    struct bp_certificate certificate;
+    struct bp_baseline baselines[BP_MAX_BASELINES];
+    size_t n_baselines;
+    struct bp_warning *warnings; /* [n_warnings] */
+    size_t n_warnings;
+};
+
+struct bp_plan *bp_plan_free(struct bp_plan *plan);
+
+/* Storage over parameters; effective adds the low-rank parts. */
+double bp_plan_bits_per_param(const struct bp_plan *plan);
+double bp_plan_effective_bits_per_param(const struct bp_plan *plan);
+
+/* What a plan takes in memory. outside_bytes counts only when known. */
+struct bp_ledger {
+    uint64_t codes_and_scales_bytes; /* storage, in whole bytes */
+    uint64_t offsets_bytes;          /* one FP32 a matrix, which Eq. 3 leaves out */
+    uint64_t low_rank_bytes;
+    uint64_t outside_bytes; /* embeddings, head, norms, as the model stores them */
+    bool outside_known;
+    uint64_t total_bytes;
+};
+struct bp_ledger bp_plan_memory(const struct bp_plan *plan);
+
+/* The plan as the JSON document of docs/formats.md. bp_json_out_done when done. */
+void bp_plan_to_json(const struct bp_plan *plan, struct bp_json_out *out);
+
+#endif

@@ -1,0 +1,332 @@
+#include "engine/planner.h"
+
+#include <assert.h>
+#include <inttypes.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "engine/mem.h"
+#include "engine/printable.h"
+#include "solver/glpk.h"
+#include "solver/mckp.h"
+
+/* Steps of search after which a solve returns what it has: some tens of seconds, far beyond what
+ * tables of models have been seen to need. */
+static const uint64_t MAX_WORK = UINT64_C(20000000000);
+static const unsigned GLPK_LIMIT_MS = 60000;
+
+struct bp_planner {
+    const struct bp_table *table;
+    char *table_fingerprint;
+    char *grid_text;
+    uint8_t *use; /* [n_candidates] */
+    uint64_t params;
+    struct bp_mckp *mckp;
+    uint32_t *choice; /* [n_matrices] scratch */
+};
+
+/* --- setting up --- */
+
+static enum bp_status choose_candidates(struct bp_planner *p, const char *grid_text,
+                                        struct bp_err *err)
+{
+    const struct bp_table *t = p->table;
+    p->use = bp_alloc(t->n_candidates, 1);
+    if (!p->use)
+        return bp_fail_nomem(err);
+    memset(p->use, 1, t->n_candidates);
+    if (!grid_text)
+        return BP_OK;
+    struct bp_grid grid;
+    BP_TRY(bp_grid_parse(grid_text, &grid, err));
+    size_t left = 0;
+    for (size_t j = 0; j < t->n_candidates; j++) {
+        const struct bp_candidate *c = &t->candidates[j];
+        p->use[j] = !c->foreign && bp_grid_has(&grid, &c->config);
+        left += p->use[j];
+    }
+    bp_grid_done(&grid);
+    p->grid_text = bp_strdup(grid_text);
+    if (!p->grid_text)
+        return bp_fail_nomem(err);
+    return left ? BP_OK
+                : bp_fail(err, BP_INFEASIBLE,
+                          "%s: none of its %zu candidates is in the grid '%s'; widen the grid",
+                          t->path, t->n_candidates, grid_text);
+}
+
+/* Every matrix needs a measured candidate; says how many lack one. */
+static enum bp_status check_measured(const struct bp_planner *p, struct bp_err *err)
+{
+    const struct bp_table *t = p->table;
+    size_t missing = 0, first = 0;
+    for (size_t i = t->n_matrices; i-- > 0;) {
+        bool any = false;
+        for (size_t j = 0; j < t->n_candidates && !any; j++)
+            any = p->use[j] && !isnan(t->error[i * t->n_candidates + j]);
+        if (!any) {
+            missing++;
+            first = i;
+        }
+    }
+    return missing == 0 ? BP_OK
+                        : bp_fail(err, BP_ERR_INPUT,
+                                  "%s: %zu of %zu matrices are not measured yet (first %s); run "
+                                  "`bitplan measure` again to finish the table",
+                                  t->path, missing, t->n_matrices,
+                                  bp_printable(t->matrices[first].name).text);
+}
+
+static struct bp_mckp_problem problem_of(const struct bp_planner *p)
+{
+    const struct bp_table *t = p->table;
+    return (struct bp_mckp_problem){t->n_matrices, t->n_candidates, t->storage, t->error, p->use};
+}
+
+static enum bp_status set_up(struct bp_planner *p, const char *grid_text, struct bp_err *err)
+{
+    BP_TRY(choose_candidates(p, grid_text, err));
+    BP_TRY(check_measured(p, err));
+    p->params = bp_table_params(p->table);
+    p->table_fingerprint = bp_table_fingerprint(p->table);
+    p->choice = bp_alloc(p->table->n_matrices, sizeof *p->choice);
+    if (!p->table_fingerprint || !p->choice)
+        return bp_fail_nomem(err);
+    struct bp_mckp_problem problem = problem_of(p);
+    enum bp_status status = bp_mckp_new(&problem, &p->mckp, NULL);
+    return status == BP_OK
+               ? BP_OK
+               : bp_fail(err, status, "%s: cannot be planned: %s", p->table->path,
+                         status == BP_ERR_NOMEM ? "out of memory" : "its numbers are out of range");
+}
+
+enum bp_status bp_planner_new(const struct bp_table *table, const char *grid_text,
+                              struct bp_planner **out, struct bp_err *err)
+{
+    *out = NULL;
+    struct bp_planner *p = calloc(1, sizeof *p);
+    if (!p)
+        return bp_fail_nomem(err);
+    p->table = table;
+    enum bp_status status = set_up(p, grid_text, err);
+    if (status != BP_OK) {
+        bp_planner_free(p);
+        return status;
+    }
+    *out = p;
+    return BP_OK;
+}
+
+struct bp_planner *bp_planner_free(struct bp_planner *p)
+{
+    if (p) {
+        bp_mckp_free(p->mckp);
+        free(p->table_fingerprint);
+        free(p->grid_text);
+        free(p->use);
+        free(p->choice);
+        free(p);
+    }
+    return NULL;
+}
+
+void bp_planner_range(const struct bp_planner *p, uint64_t *least, uint64_t *most)
+{
+    *least = bp_mckp_min_weight(p->mckp);
+    *most = bp_mckp_max_weight(p->mckp);
+}
+
+/* --- assembling --- */
+
+static void sum_totals(struct bp_plan *plan)
+{
+    const struct bp_table *t = plan->table;
+    double norms = t->norm ? 0.0 : NAN;
+    for (size_t i = 0; i < t->n_matrices; i++) {
+        const struct bp_table_matrix *m = &t->matrices[i];
+        const struct bp_candidate *c = &t->candidates[plan->choice[i]];
+        size_t cell = i * t->n_candidates + plan->choice[i];
+        uint64_t side = m->d < m->k ? m->d : m->k;
+        uint64_t rank = c->rank < side ? c->rank : side;
+        plan->params += m->d * m->k;
+        plan->storage_bits += t->storage[cell];
+        plan->low_rank_params += rank * (m->d + m->k);
+        plan->error += t->error[cell];
+        norms += t->norm ? t->norm[i] : 0.0;
+    }
+    plan->relative_error = norms > 0.0 ? plan->error / norms : NAN;
+}
+
+/* The one candidate for all matrices that has the least error within the budget, if any fits. */
+static void add_best_uniform(struct bp_plan *plan, const uint8_t *use)
+{
+    const struct bp_table *t = plan->table;
+    struct bp_baseline best = {.name = "best uniform", .error = INFINITY};
+    for (size_t j = 0; j < t->n_candidates; j++) {
+        uint64_t bits = 0;
+        double error = 0.0;
+        for (size_t i = 0; use[j] && i < t->n_matrices; i++) {
+            bits += t->storage[i * t->n_candidates + j];
+            error += t->error[i * t->n_candidates + j];
+        }
+        bool better = error < best.error || (error == best.error && bits < best.storage_bits);
+        if (use[j] && bits <= plan->budget.bits && better) { /* NaN: not measured, never better */
+            best.candidate = t->candidates[j];
+            best.storage_bits = bits;
+            best.error = error;
+        }
+    }
+    if (isfinite(best.error))
+        plan->baselines[plan->n_baselines++] = best;
+}
+
+/* QLoRA's uniform NF4 and NF3 without a low-rank part, whether they fit or not. */
+static void add_qlora(struct bp_plan *plan)
+{
+    static const char *const names[BP_N_BASELINES] = {"nf4", "nf3"};
+    const struct bp_config *configs[BP_N_BASELINES] = {&bp_config_nf4, &bp_config_nf3};
+    const struct bp_table *t = plan->table;
+    for (int b = 0; b < BP_N_BASELINES; b++) {
+        struct bp_baseline base = {.name = names[b], .candidate = {.config = *configs[b]}};
+        base.error = t->baseline_error ? 0.0 : NAN;
+        for (size_t i = 0; i < t->n_matrices; i++) {
+            uint64_t bits = 0;
+            bp_config_storage(configs[b], t->matrices[i].d * t->matrices[i].k, &bits);
+            base.storage_bits += bits;
+            base.error += t->baseline_error ? t->baseline_error[i * BP_N_BASELINES + b] : 0.0;
+        }
+        plan->baselines[plan->n_baselines++] = base;
+    }
+}
+
+static enum bp_status warn_unmeasured(struct bp_plan *plan, struct bp_err *err)
+{
+    const struct bp_table *t = plan->table;
+    for (size_t i = 0; i < t->n_matrices; i++) {
+        size_t measured = bp_table_measured_in_row(t, i);
+        if (measured == t->n_candidates)
+            continue;
+        struct bp_warning *grown =
+            bp_grow(plan->warnings, plan->n_warnings + 1, sizeof *plan->warnings);
+        if (!grown)
+            return bp_fail_nomem(err);
+        plan->warnings = grown;
+        struct bp_warning *w = &plan->warnings[plan->n_warnings++];
+        w->rule = "unmeasured";
+        w->matrix = bp_strdup(t->matrices[i].name);
+        w->text = bp_format("%zu of %zu candidates are not measured and took no part",
+                            t->n_candidates - measured, t->n_candidates);
+        if (!w->matrix || !w->text)
+            return bp_fail_nomem(err);
+    }
+    return BP_OK;
+}
+
+static enum bp_status check_choice(const struct bp_planner *p, const uint32_t *choice,
+                                   struct bp_err *err)
+{
+    const struct bp_table *t = p->table;
+    for (size_t i = 0; i < t->n_matrices; i++) {
+        char text[BP_CANDIDATE_TEXT];
+        if (isnan(t->error[i * t->n_candidates + choice[i]]))
+            return bp_fail(err, BP_ERR_INPUT, "%s: matrix %s: candidate %s is not measured",
+                           t->path, bp_printable(t->matrices[i].name).text,
+                           bp_candidate_format(&t->candidates[choice[i]], text));
+    }
+    return BP_OK;
+}
+
+enum bp_status bp_planner_assemble(const struct bp_planner *p, const struct bp_budget *budget,
+                                   const uint32_t *choice, const struct bp_certificate *certificate,
+                                   struct bp_plan **out, struct bp_err *err)
+{
+    *out = NULL;
+    BP_TRY(check_choice(p, choice, err));
+    struct bp_plan *plan = calloc(1, sizeof *plan);
+    if (!plan)
+        return bp_fail_nomem(err);
+    plan->table = p->table;
+    plan->budget = *budget;
+    plan->certificate = *certificate;
+    plan->table_fingerprint = bp_strdup(p->table_fingerprint);
+    plan->grid_text = p->grid_text ? bp_strdup(p->grid_text) : NULL;
+    plan->choice = bp_alloc(p->table->n_matrices, sizeof *plan->choice);
+    enum bp_status status = BP_OK;
+    if (!plan->table_fingerprint || (p->grid_text && !plan->grid_text) || !plan->choice)
+        status = bp_fail_nomem(err);
+    if (status == BP_OK) {
+        memcpy(plan->choice, choice, p->table->n_matrices * sizeof *choice);
+        sum_totals(plan);
+        add_best_uniform(plan, p->use);
+        add_qlora(plan);
+        status = warn_unmeasured(plan, err);
+    }
+    if (status != BP_OK) {
+        bp_plan_free(plan);
+        return status;
+    }
+    *out = plan;
+    return BP_OK;
+}
+
+/* --- solving --- */
+
+static enum bp_status too_small(const struct bp_planner *p, const struct bp_budget *budget,
+                                struct bp_err *err)
+{
+    uint64_t least, most;
+    bp_planner_range(p, &least, &most);
+    /* Rounded up in the last digit shown, so that what is read here is enough when typed. */
+    double least_bpp = ceil((double)least / (double)p->params * 1e6) / 1e6;
+    return bp_fail(
+        err, BP_INFEASIBLE,
+        "%s: a budget of %.10g %s (%s bits) is below the least possible: %.6f bits/param, "
+        "%s bytes (%s bits)",
+        p->table->path, budget->asked, bp_budget_unit_name(budget->unit),
+        bp_grouped(budget->bits).text, least_bpp, bp_grouped((least + 7) / 8).text,
+        bp_grouped(least).text);
+}
+
+static enum bp_status run_solver(struct bp_planner *p, const struct bp_budget *budget,
+                                 enum bp_solver solver, struct bp_mckp_result *result)
+{
+    if (solver == BP_SOLVER_GLPK) {
+        struct bp_mckp_problem problem = problem_of(p);
+        return bp_glpk_solve(&problem, budget->bits, GLPK_LIMIT_MS, result, p->choice);
+    }
+    struct bp_mckp_limits limits = {MAX_WORK};
+    return bp_mckp_solve(p->mckp, budget->bits, &limits, result, p->choice);
+}
+
+/* Two things that no input can bring about. */
+static void assert_sound(const struct bp_plan *plan, enum bp_status status)
+{
+    assert(plan->storage_bits <= plan->budget.bits);
+    assert(status != BP_OK || strcmp(plan->baselines[0].name, "best uniform") != 0 ||
+           plan->error <= plan->baselines[0].error * (1.0 + 1e-6));
+    (void)plan;
+    (void)status;
+}
+
+enum bp_status bp_planner_solve(struct bp_planner *p, const struct bp_budget *budget,
+                                enum bp_solver solver, struct bp_plan **out, struct bp_err *err)
+{
+    *out = NULL;
+    struct bp_mckp_result result;
+    enum bp_status solved = run_solver(p, budget, solver, &result);
+    if (solved == BP_INFEASIBLE)
+        return too_small(p, budget, err);
+    if (solved != BP_OK && solved != BP_LIMIT)
+        return bp_fail(err, solved, "%s: the solver gave up: %s", p->table->path,
+                       solved == BP_ERR_NOMEM ? "out of memory" : "no answer that holds");
+    struct bp_certificate certificate = {
+        .optimal = solved == BP_OK,
+        .lower_bound = result.lower_bound,
+        .gap = result.cost > 0.0 ? (result.cost - result.lower_bound) / result.cost : 0.0,
+        .method = solver == BP_SOLVER_GLPK ? "glpk" : "mckp",
+    };
+    BP_TRY(bp_planner_assemble(p, budget, p->choice, &certificate, out, err));
+    assert_sound(*out, solved);
+    return solved;
+}

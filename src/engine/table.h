@@ -1,0 +1,132 @@
+/*
+ * The error table: matrix x candidate, the error and the storage of every choice, in a
+ * .safetensors file that NumPy and PyTorch read in one line.
+ *
+ * Tensors: `error` F64 [N, C] (NaN = not measured), `storage` U64 [N, C] bits, and, not required,
+ * `norm` F64 [N] (the error of keeping nothing), `iterations` U16 [N, C], `baseline_error` F64
+ * [N, 2] (QLoRA's NF4 and NF3 without a low-rank part). `__metadata__` holds format, version and,
+ * as JSON text, matrices, candidates, objective, model and method (docs/formats.md). A table with
+ * error, storage, matrices and candidates alone opens.
+ *
+ * The file is created whole, full of NaN; a row is filled by one write of its errors after its
+ * other numbers, so the file is valid at every instant and a killed run loses at most the rows in
+ * hand. An open table is a read-only mapping of the file; the strings belong to the struct.
+ */
+#ifndef BP_ENGINE_TABLE_H
+#define BP_ENGINE_TABLE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "engine/config.h"
+#include "engine/err.h"
+
+struct bp_st;
+
+enum { BP_N_BASELINES = 2 }; /* nf4, nf3: bp_config_nf4, bp_config_nf3, rank 0 */
+
+struct bp_table_matrix {
+    char *name;
+    uint64_t d, k;
+    char *dtype; /* "" when the table does not say */
+    int layer;   /* -1 outside numbered layers */
+    char *kind;  /* "" when there is none */
+};
+
+/* What the errors are of, and how they came about. Strings are never NULL. */
+struct bp_table_about {
+    char *weighting;             /* "none", "fisher" or "imatrix" */
+    char *weighting_source;      /* file of the weights, "" for none */
+    char *weighting_fingerprint; /* of that file */
+    char *model_name;
+    char *model_fingerprint;
+    uint64_t params, params_outside,
+        bytes_outside; /* 0, 0, 0 when unknown: params is never 0 else */
+    bool synthetic;
+    char *effort; /* "exact"; "" when the table does not say */
+    uint64_t iterations, oversampling, power_iterations, seed;
+    uint64_t method_version; /* of the arithmetic: numbers of different versions are not mixed */
+};
+
+struct bp_table {
+    char *path;
+    struct bp_table_matrix *matrices; /* [n_matrices] */
+    size_t n_matrices;
+    struct bp_candidate *candidates; /* [n_candidates] */
+    size_t n_candidates;
+    struct bp_table_about about;
+    const double *error;          /* [n_matrices * n_candidates] NaN = not measured */
+    const uint64_t *storage;      /* [n_matrices * n_candidates] bits */
+    const double *norm;           /* [n_matrices] or NULL */
+    const uint16_t *iterations;   /* [n_matrices * n_candidates] or NULL */
+    const double *baseline_error; /* [n_matrices * BP_N_BASELINES] or NULL */
+    struct bp_st *st;             /* the open file; NULL in a table that is yet to be created */
+    void *copies[5];              /* arrays that the file does not align */
+};
+
+/* The current method_version. */
+enum { BP_METHOD_VERSION = 1 };
+
+/* Opens a table and checks it: shapes that agree, no negative or infinite error, unique names,
+ * storage below 2^62 bits a row. BP_ERR_INPUT names file and place. */
+enum bp_status bp_table_open(const char *path, struct bp_table **out, struct bp_err *err);
+
+/* Takes NULL, returns NULL. Also frees a table built by hand. */
+struct bp_table *bp_table_close(struct bp_table *table);
+
+/* True when the file at `path` says that it is a bitplan table (whether it is a good one or not).
+ */
+bool bp_table_looks_like(const char *path);
+
+/* Cells of row i that are measured. */
+size_t bp_table_measured_in_row(const struct bp_table *table, size_t i);
+/* Of all. */
+uint64_t bp_table_measured(const struct bp_table *table);
+
+/* Sum of d k over the matrices. */
+uint64_t bp_table_params(const struct bp_table *table);
+
+/* "xxh3:<32 hex digits>" over names, shapes, candidates, storage, errors and norms; on the heap,
+ * NULL when out of memory. */
+char *bp_table_fingerprint(const struct bp_table *table);
+
+/* The text of a candidate, "nf3:u4:bf16:64:256 r64" or its label, into text [BP_CANDIDATE_TEXT]. */
+enum { BP_CANDIDATE_TEXT = BP_CONFIG_TEXT + 16 };
+char *bp_candidate_format(const struct bp_candidate *c, char text[BP_CANDIDATE_TEXT]);
+
+/* --- creating and filling --- */
+
+/* Creates the file for a table that has matrices, candidates (no foreign ones) and about, but no
+ * numbers: storage by Eq. 3, everything else not measured. BP_ERR_MISMATCH when the name is taken
+ * and replace is false. */
+enum bp_status bp_table_create(const struct bp_table *table, const char *path, bool replace,
+                               struct bp_err *err);
+
+/* BP_OK when `have` (open) holds the same work as `want` (by hand): matrices, candidates,
+ * weighting, model and method; else BP_ERR_MISMATCH, and the text says what differs first. */
+enum bp_status bp_table_same_work(const struct bp_table *have, const struct bp_table *want,
+                                  struct bp_err *err);
+
+struct bp_table_row {
+    const double *error;          /* [n_candidates] finite */
+    const uint16_t *iterations;   /* [n_candidates] */
+    const double *baseline_error; /* [BP_N_BASELINES] */
+    double norm;
+};
+
+struct bp_table_writer;
+
+/* Opens an existing table, created by bp_table_create, for filling. Several processes may fill
+ * different rows of one file. */
+enum bp_status bp_table_writer_open(const struct bp_table *table, struct bp_table_writer **out,
+                                    struct bp_err *err);
+
+/* Fills row i. Threads may fill different rows at once. */
+enum bp_status bp_table_writer_put(struct bp_table_writer *writer, size_t i,
+                                   const struct bp_table_row *row, struct bp_err *err);
+
+/* Syncs and closes; takes NULL. BP_ERR_FAILED when the disk refused what was written. */
+enum bp_status bp_table_writer_close(struct bp_table_writer *writer, struct bp_err *err);
+
+#endif

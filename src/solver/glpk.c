@@ -1,0 +1,363 @@
+#include "solver/glpk.h"
+
+#include <float.h>
+#include <glpk.h>
+#include <limits.h>
+#include <math.h>
+#include <setjmp.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <time.h>
+
+/* GLPK's tolerances are absolute in places (1e-7 on rows, 1e-7 relative on the objective), so the
+ * model is scaled: costs to a sum of 1000, the heaviest weight above its class's lightest to 1000.
+ */
+#define MODEL_COST   1000.0
+#define MODEL_WEIGHT 1000.0
+
+/* By how much GLPK's bound may be above the truth, in the model's costs and relative. */
+#define BOUND_SLIP 1e-6
+
+struct entry {
+    uint64_t weight;
+    double cost;
+    uint32_t column;
+};
+
+/* The undominated items, by rising weight within a class. */
+struct model {
+    size_t n_classes, n;
+    size_t *first; /* [n_classes + 1] */
+    struct entry *item;
+    uint64_t min_weight, max_weight;
+    uint64_t heaviest; /* largest weight above the class's lightest */
+    double cost_sum;   /* of the classes' most expensive items */
+};
+
+/* What GLPK says besides the plan, in the model's scaled costs and weights. */
+struct figures {
+    double bound; /* best bound of the search so far */
+    double root;  /* value of the linear relaxation */
+    double price; /* its cost per weight, >= 0 */
+};
+
+/* What GLPK's callbacks get; the error hook jumps back. */
+struct session {
+    jmp_buf failed;
+    struct figures *figures;
+};
+
+static int compare_entries(const void *a, const void *b)
+{
+    const struct entry *x = a, *y = b;
+    if (x->weight != y->weight)
+        return x->weight < y->weight ? -1 : 1;
+    if (x->cost != y->cost)
+        return x->cost < y->cost ? -1 : 1;
+    return x->column < y->column ? -1 : x->column > y->column;
+}
+
+/* Appends class c's undominated items. False when it has none or a weight is too large. */
+static bool add_class(const struct bp_mckp_problem *p, size_t c, struct model *m)
+{
+    struct entry *row = m->item + m->n;
+    size_t n = 0, kept = 0;
+    for (size_t j = 0; j < p->n_items; j++) {
+        double cost = p->cost[c * p->n_items + j];
+        uint64_t weight = p->weight[c * p->n_items + j];
+        if ((p->use != NULL && !p->use[j]) || !isfinite(cost) || cost < 0)
+            continue;
+        if (weight > (UINT64_C(1) << 62) / p->n_classes)
+            return false;
+        row[n++] = (struct entry){weight, cost, (uint32_t)j};
+    }
+    if (n == 0)
+        return false;
+    qsort(row, n, sizeof *row, compare_entries);
+    for (size_t i = 0; i < n; i++)
+        if (kept == 0 || row[i].cost < row[kept - 1].cost)
+            row[kept++] = row[i];
+    uint64_t span = row[kept - 1].weight - row[0].weight;
+    m->heaviest = span > m->heaviest ? span : m->heaviest;
+    m->min_weight += row[0].weight;
+    m->max_weight += row[kept - 1].weight;
+    m->cost_sum += row[0].cost;
+    m->n += kept;
+    m->first[c + 1] = m->n;
+    return true;
+}
+
+static enum bp_status new_model(const struct bp_mckp_problem *p, struct model *m)
+{
+    if (p->n_classes == 0 || p->n_items == 0)
+        return BP_ERR_INPUT;
+    if (p->n_items > SIZE_MAX / sizeof *m->item / p->n_classes)
+        return BP_ERR_NOMEM;
+    m->n_classes = p->n_classes;
+    m->first = calloc(p->n_classes + 1, sizeof *m->first);
+    m->item = malloc(p->n_classes * p->n_items * sizeof *m->item);
+    if (m->first == NULL || m->item == NULL)
+        return BP_ERR_NOMEM;
+    for (size_t c = 0; c < p->n_classes; c++)
+        if (!add_class(p, c, m))
+            return BP_ERR_INPUT;
+    /* GLPK counts rows, columns and elements in int. */
+    return m->n > INT_MAX / 4 ? BP_ERR_INPUT : BP_OK;
+}
+
+static void free_model(struct model *m)
+{
+    free(m->first);
+    free(m->item);
+}
+
+/* ---- the integer program ---- */
+
+static double cost_scale(const struct model *m)
+{
+    double scale = MODEL_COST / m->cost_sum;
+    return isfinite(scale) && scale > 0 ? scale : 1;
+}
+
+static double weight_scale(const struct model *m)
+{
+    return m->heaviest > 0 ? MODEL_WEIGHT / (double)m->heaviest : 1;
+}
+
+/* Row c + 1: class c takes one item. Last row: the weight above the lightest plan. Column t + 1:
+ * item t is taken. */
+static void fill_program(glp_prob *lp, const struct model *m, uint64_t room)
+{
+    int n_rows = (int)m->n_classes + 1;
+    double per_weight = weight_scale(m), per_cost = cost_scale(m);
+    glp_set_obj_dir(lp, GLP_MIN);
+    glp_add_rows(lp, n_rows);
+    glp_add_cols(lp, (int)m->n);
+    glp_set_row_bnds(lp, n_rows, GLP_UP, 0, (double)room * per_weight);
+    for (size_t c = 0; c < m->n_classes; c++) {
+        glp_set_row_bnds(lp, (int)c + 1, GLP_FX, 1, 1);
+        for (size_t t = m->first[c]; t < m->first[c + 1]; t++) {
+            uint64_t weight = m->item[t].weight - m->item[m->first[c]].weight;
+            const int row[3] = {0, (int)c + 1, n_rows};
+            const double value[3] = {0, 1, (double)weight * per_weight};
+            glp_set_col_kind(lp, (int)t + 1, GLP_BV);
+            glp_set_obj_coef(lp, (int)t + 1, m->item[t].cost * per_cost);
+            glp_set_mat_col(lp, (int)t + 1, weight > 0 ? 2 : 1, row, value);
+        }
+    }
+}
+
+static void note_bound(glp_tree *tree, void *info)
+{
+    struct session *s = info;
+    int node = glp_ios_best_node(tree);
+    if (node != 0) {
+        double bound = glp_ios_node_bound(tree, node);
+        if (isfinite(bound) && fabs(bound) < DBL_MAX && bound > s->figures->bound)
+            s->figures->bound = bound;
+    }
+}
+
+/* Swallows what GLPK says: before a fatal error it turns its output on again. */
+static int on_print(void *info, const char *text)
+{
+    (void)info;
+    (void)text;
+    return 1;
+}
+
+/* GLPK calls this where it would abort. */
+static void on_error(void *info)
+{
+    struct session *s = info;
+    longjmp(s->failed, 1);
+}
+
+static unsigned elapsed_ms(const struct timespec *since)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (unsigned)((now.tv_sec - since->tv_sec) * 1000 +
+                      (now.tv_nsec - since->tv_nsec) / 1000000);
+}
+
+/* Simplex, then branch and bound. BP_OK: GLPK says optimal; BP_LIMIT: time is up. */
+static enum bp_status optimize(glp_prob *lp, unsigned time_limit_ms, struct session *s)
+{
+    struct timespec start;
+    glp_smcp simplex;
+    glp_iocp branch;
+    clock_gettime(CLOCK_MONOTONIC, &start);
+    int limit = time_limit_ms == 0 || time_limit_ms > INT_MAX ? INT_MAX : (int)time_limit_ms;
+    glp_init_smcp(&simplex);
+    simplex.msg_lev = GLP_MSG_OFF;
+    simplex.tm_lim = limit;
+    int code = glp_simplex(lp, &simplex);
+    if (code == GLP_ETMLIM)
+        return BP_LIMIT;
+    if (code != 0 || glp_get_status(lp) != GLP_OPT)
+        return BP_ERR_FAILED;
+    s->figures->bound = s->figures->root = glp_get_obj_val(lp);
+    s->figures->price = fmax(0, -glp_get_row_dual(lp, glp_get_num_rows(lp)));
+    if (limit != INT_MAX) {
+        int spent = (int)elapsed_ms(&start);
+        limit = spent < limit ? limit - spent : 1;
+    }
+    glp_init_iocp(&branch);
+    branch.msg_lev = GLP_MSG_OFF;
+    branch.tm_lim = limit;
+    branch.cb_func = note_bound;
+    branch.cb_info = s;
+    code = glp_intopt(lp, &branch);
+    if (code == GLP_ETMLIM || code == GLP_EMIPGAP || code == GLP_ESTOP)
+        return BP_LIMIT;
+    if (code != 0 || glp_mip_status(lp) != GLP_OPT)
+        return BP_ERR_FAILED;
+    s->figures->bound = glp_mip_obj_val(lp);
+    return BP_OK;
+}
+
+/* Item numbers of GLPK's integer solution; the lightest plan where it has none. */
+static bool read_plan(glp_prob *lp, const struct model *m, size_t *pick)
+{
+    bool has = glp_mip_status(lp) == GLP_OPT || glp_mip_status(lp) == GLP_FEAS;
+    for (size_t c = 0; c < m->n_classes; c++) {
+        pick[c] = m->first[c];
+        size_t n_taken = 0;
+        for (size_t t = m->first[c]; has && t < m->first[c + 1]; t++) {
+            if (glp_mip_col_val(lp, (int)t + 1) > 0.5) {
+                pick[c] = t;
+                n_taken++;
+            }
+        }
+        if (has && n_taken != 1)
+            return false;
+    }
+    return true;
+}
+
+/* Everything that calls GLPK. Its environment belongs to this thread; after a fatal error it is in
+ * an unknown state and is thrown away as a whole. */
+static enum bp_status run_glpk(const struct model *m, uint64_t room, unsigned time_limit_ms,
+                               size_t *pick, struct figures *figures)
+{
+    struct session s = {.figures = figures};
+    int old_terminal = glp_term_out(GLP_OFF);
+    glp_term_hook(on_print, NULL);
+    if (setjmp(s.failed) != 0) {
+        glp_free_env();
+        return BP_ERR_FAILED;
+    }
+    glp_error_hook(on_error, &s);
+    glp_prob *lp = glp_create_prob();
+    fill_program(lp, m, room);
+    enum bp_status status = optimize(lp, time_limit_ms, &s);
+    if (status >= BP_OK && !read_plan(lp, m, pick))
+        status = BP_ERR_FAILED;
+    glp_delete_prob(lp);
+    glp_error_hook(NULL, NULL);
+    glp_term_hook(NULL, NULL);
+    glp_term_out(old_terminal);
+    return status;
+}
+
+/* ---- the answer in integers ---- */
+
+static uint64_t plan_weight(const struct model *m, const size_t *pick)
+{
+    uint64_t sum = 0;
+    for (size_t c = 0; c < m->n_classes; c++)
+        sum += m->item[pick[c]].weight;
+    return sum;
+}
+
+/* GLPK allows rows to be off by its tolerance. While the plan is over budget, one class steps down:
+ * the one that loses least among those that suffice alone, else per weight saved. */
+static void repair(const struct model *m, size_t *pick, uint64_t budget)
+{
+    uint64_t weight = plan_weight(m, pick);
+    while (weight > budget) {
+        uint64_t over = weight - budget;
+        double least = INFINITY;
+        bool least_suffices = false;
+        size_t at = SIZE_MAX, to = 0;
+        for (size_t c = 0; c < m->n_classes; c++) {
+            const struct entry *now = &m->item[pick[c]];
+            for (size_t t = m->first[c]; t < pick[c]; t++) {
+                uint64_t saved = now->weight - m->item[t].weight;
+                double loss = m->item[t].cost - now->cost;
+                bool suffices = saved >= over;
+                if (!suffices)
+                    loss /= (double)saved;
+                if ((suffices && !least_suffices) || (suffices == least_suffices && loss < least)) {
+                    least = loss;
+                    least_suffices = suffices;
+                    at = c;
+                    to = t;
+                }
+            }
+        }
+        if (at == SIZE_MAX)
+            return;
+        weight -= m->item[pick[at]].weight - m->item[to].weight;
+        pick[at] = to;
+    }
+}
+
+static double safe_bound(const struct model *m, double bound, double cost)
+{
+    double safe = (bound - BOUND_SLIP * (1 + fabs(bound))) / cost_scale(m);
+    return safe > 0 ? fmin(safe, cost) : 0;
+}
+
+static void report(const struct model *m, const size_t *pick, const struct figures *figures,
+                   struct bp_mckp_result *result, uint32_t *choice)
+{
+    double cost = 0;
+    for (size_t c = 0; c < m->n_classes; c++) {
+        choice[c] = m->item[pick[c]].column;
+        cost += m->item[pick[c]].cost;
+    }
+    *result = (struct bp_mckp_result){
+        .cost = cost,
+        .lower_bound = safe_bound(m, figures->bound, cost),
+        .root_bound = safe_bound(m, figures->root, cost),
+        .weight = plan_weight(m, pick),
+        .shadow_price = figures->price * weight_scale(m) / cost_scale(m),
+    };
+}
+
+enum bp_status bp_glpk_solve(const struct bp_mckp_problem *problem, uint64_t budget,
+                             unsigned time_limit_ms, struct bp_mckp_result *result,
+                             uint32_t *choice)
+{
+    struct model m = {0};
+    size_t *pick = NULL;
+    struct figures figures = {0, 0, 0};
+    uint64_t room;
+    enum bp_status status = new_model(problem, &m);
+    if (status != BP_OK)
+        goto done;
+    if (budget < m.min_weight) {
+        status = BP_INFEASIBLE;
+        goto done;
+    }
+    pick = malloc(m.n_classes * sizeof *pick);
+    if (pick == NULL) {
+        status = BP_ERR_NOMEM;
+        goto done;
+    }
+    room = (budget < m.max_weight ? budget : m.max_weight) - m.min_weight;
+    status = run_glpk(&m, room, time_limit_ms, pick, &figures);
+    if (status < BP_OK)
+        goto done;
+    repair(&m, pick, budget);
+    if (plan_weight(&m, pick) <= budget)
+        report(&m, pick, &figures, result, choice);
+    else
+        status = BP_ERR_FAILED;
+done:
+    free(pick);
+    free_model(&m);
+    return status;
+}

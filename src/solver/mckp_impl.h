@@ -1,0 +1,280 @@
+/*
+ * Inside the multiple-choice knapsack: what mckp_build.c lays out once and what mckp_root.c,
+ * mckp_search.c, mckp_leaf.c and mckp_dp.c do with it for one budget. Only they include this.
+ *
+ * Words: an *item* is an undominated candidate of a class, numbered through all classes, within a
+ * class by rising weight and so by falling cost. w is its weight above the class's lightest item in
+ * units of the gcd of all such differences, e its cost in fixed point. A *segment* is an edge of a
+ * class's lower hull; all segments sorted by falling slope are the frontier of the linear
+ * relaxation. lambda is always an integer multiplier, and a segment's slope is floor(de / dw), so
+ * that "take every segment of slope >= lambda" is exactly the minimizer of e + lambda * w: bounds,
+ * reduced costs and comparisons are integers and the proof has no tolerance.
+ *
+ * Sizes: the sum of the largest e of all classes stays below 2^60 (plus rounding), the sum of the
+ * largest w below 2^62. A product lambda * w is formed in 128 bits and narrowed where the search
+ * has shown it to be small.
+ */
+#ifndef BP_SOLVER_MCKP_IMPL_H
+#define BP_SOLVER_MCKP_IMPL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "solver/mckp.h"
+
+__extension__ typedef __int128 bp_mckp_wide;
+
+#define BP_MCKP_NONE UINT32_MAX
+
+/* How a part of the search ended: it proved that nothing below the incumbent is left, it gave up
+ * (too large for it), or memory ran out. */
+enum bp_mckp_outcome { BP_MCKP_CLOSED, BP_MCKP_OPEN, BP_MCKP_NOMEM };
+
+/* The items that a better plan can use: those of reduced cost below the gap. w and e count from the
+ * class's base item, which is in the list unless its own reduced cost reaches the gap. */
+struct bp_mckp_core {
+    uint32_t n_classes, n;
+    uint32_t *cls;   /* [n_classes] rising */
+    uint32_t *first; /* [n_classes + 1] into the arrays below */
+    int64_t *w;      /* [n] */
+    int64_t *e;      /* [n] */
+    int64_t *r;      /* [n] reduced cost at the root's lambda, >= 0 */
+    uint32_t *item;  /* [n] rising within a class */
+    size_t cap;      /* of w, e, r, item */
+};
+
+/* A change of one class away from the node's selection: weight by dw, Lagrangian cost by r >= 0. */
+struct bp_mckp_move {
+    int64_t r, dw;
+    uint32_t cls;  /* in the core */
+    uint32_t item; /* in the core */
+};
+
+/* More moves than this are not sorted and thinned: with so many, neither lists nor a dense program
+ * would close anyway, and the workspace stays small. */
+#define BP_MCKP_MAX_MOVES (1u << 18)
+
+/* A subset of moves: total weight and reduced cost. */
+struct bp_mckp_state {
+    int64_t w, r;
+};
+
+struct bp_mckp_list {
+    size_t at, n; /* in the arena */
+};
+
+struct bp_mckp_key {
+    double value;
+    uint32_t i;
+};
+
+/* A class of the dense program: its moves, and where its decisions are kept. */
+struct bp_mckp_row {
+    uint32_t first, end; /* into work.order */
+    int64_t lo;          /* the window's cell that back[at] is for */
+    size_t at;
+};
+
+/* A node: classes restricted to item ranges. */
+#define BP_MCKP_MAX_DEPTH 40
+struct bp_mckp_range {
+    uint32_t cls, lo, hi; /* items lo..hi, both included */
+};
+struct bp_mckp_node {
+    int64_t bound, lambda;
+    uint32_t break_class; /* BP_MCKP_NONE: the relaxation has no fractional class */
+    uint32_t n_ranges;
+    struct bp_mckp_range range[BP_MCKP_MAX_DEPTH];
+};
+struct bp_mckp_heap_entry {
+    int64_t bound;
+    uint64_t seq; /* of two equal bounds the older one first */
+    uint32_t node;
+};
+
+/* Everything a query writes. Buffers only grow, so that a warmed-up solver allocates nothing. */
+struct bp_mckp_work {
+    /* root */
+    int64_t budget;     /* in units above the lightest choice */
+    int64_t lambda;     /* multiplier of the relaxation */
+    int64_t root_bound; /* L: no choice has a smaller sum of e */
+    int64_t incumbent;  /* U: sum of e of `best` */
+    int64_t base_e;     /* sum of e of `base` */
+    int64_t slack;      /* budget - weight of `base`, >= 0 */
+    int64_t bound;      /* proven at the end of the search */
+    uint32_t break_seg; /* first segment that does not fit */
+    uint64_t work, max_work;
+    uint32_t *base;  /* [n_classes] items of the frontier's last whole point within the budget */
+    uint32_t *best;  /* [n_classes] items of the incumbent */
+    uint32_t *stamp; /* [n_classes] all 0 between uses: greedy's closed classes, grouping */
+
+    struct bp_mckp_core core;
+    uint32_t *sel; /* [n_classes] per core class: the core item that a node starts from */
+
+    /* leaves */
+    struct bp_mckp_move *move;
+    size_t move_cap;
+    uint32_t *move_next; /* [move_next_cap] next move of the same class */
+    size_t move_next_cap;
+    uint32_t *group;
+    size_t group_cap;
+    struct bp_mckp_list *list;
+    size_t list_cap;
+    struct bp_mckp_state *arena;
+    size_t arena_cap, arena_top;
+    uint64_t *table; /* hash table of weight steps */
+    size_t table_cap;
+
+    /* nodes */
+    struct bp_mckp_node *node;
+    size_t node_cap;
+    uint32_t *node_free;
+    size_t node_free_cap, n_node_free, n_nodes;
+    struct bp_mckp_heap_entry *heap;
+    size_t heap_cap, n_heap;
+    uint64_t seq;
+
+    /* dense dynamic program */
+    int64_t *row_a, *row_b;
+    size_t row_a_cap, row_b_cap;
+    uint8_t *back;
+    size_t back_cap;
+    double *fill;
+    size_t fill_cap;
+    uint32_t *order;
+    size_t order_cap;
+    struct bp_mckp_row *row;
+    size_t row_cap;
+    struct bp_mckp_key *key;
+    size_t key_cap;
+};
+
+struct bp_mckp {
+    size_t n_classes;
+    uint32_t n_items;
+    uint32_t *first; /* [n_classes + 1] */
+    int64_t *w;      /* [n_items] rising within a class, first 0 */
+    int64_t *e;      /* [n_items] strictly falling within a class */
+    float *height;   /* [n_items] lower bound of the reduced cost at every lambda; 0 on the hull */
+    uint32_t *column;
+    double *cost;
+
+    uint32_t *hull_first; /* [n_classes + 1] */
+    uint32_t *hull;       /* [hull_first[n_classes]] items */
+    int64_t *hull_slope;  /* of the edge that ends here; INT64_MAX at a class's first vertex */
+
+    uint32_t n_segs;
+    uint32_t *seg_class; /* [n_segs] */
+    uint32_t *seg_hull;  /* [n_segs] the hull vertex that the segment leads to */
+    int64_t *seg_slope;  /* [n_segs] falling */
+    int64_t *prefix_w;   /* [n_segs + 1] weight with the first s segments taken */
+    int64_t *prefix_e;   /* [n_segs + 1] */
+
+    int64_t unit; /* weight of one unit of w */
+    int exponent; /* e = rint(cost * 2^exponent) */
+    uint64_t min_weight;
+    uint64_t max_weight;
+    uint32_t *cheapest_column; /* [n_classes] of least cost, before rounding */
+    double *cheapest_cost;     /* [n_classes] */
+
+    struct bp_mckp_work work;
+};
+
+/* -- mckp_build.c -- */
+
+/* Fills all of *m (zeroed) but its workspace. What it has allocated on failure stays in *m. */
+enum bp_status bp_mckp_build(const struct bp_mckp_problem *problem, struct bp_mckp *m,
+                             size_t *bad_class);
+
+/* Makes room for `need` elements of `size` bytes in *buffer (a pointer to any object pointer),
+ * keeping its contents. False when memory is out; *buffer then stands as it was. */
+bool bp_mckp_reserve(void *buffer, size_t *cap, size_t need, size_t size);
+
+/* Greatest common divisor of |a| and |b|. */
+int64_t bp_mckp_gcd(int64_t a, int64_t b);
+
+/* -- mckp_root.c -- */
+
+/* The hull vertex (index into m->hull) that minimizes e + lambda * w in class c, the heavier one of
+ * two equal. */
+uint32_t bp_mckp_hull_at(const struct bp_mckp *m, size_t c, int64_t lambda);
+
+/* Solves the relaxation at work.budget (< the frontier's end) and takes the skipping greedy as the
+ * incumbent. */
+void bp_mckp_root(struct bp_mckp *m);
+
+/* Collects the core for the present gap. */
+enum bp_mckp_outcome bp_mckp_core_gather(struct bp_mckp *m);
+
+/* Drops what the present gap no longer needs. */
+void bp_mckp_core_shrink(struct bp_mckp *m);
+
+/* best = base with work.sel applied. */
+void bp_mckp_keep_selection(struct bp_mckp *m);
+
+/* -- mckp_leaf.c -- */
+
+/* What is left at a node: from the selection work.sel of Lagrangian value `bound` at `lambda`, any
+ * set of work.move[0..n_moves), at most one a class, may be applied within `slack` (which may be
+ * negative). Value of a set = bound + sum of r + lambda * (slack - sum of dw). */
+struct bp_mckp_leaf {
+    int64_t lambda, slack, bound;
+    size_t n_moves;
+};
+
+/* Meet in the middle over the few cheapest moves. Improves the incumbent where it can. */
+enum bp_mckp_outcome bp_mckp_leaf_small(struct bp_mckp *m, const struct bp_mckp_leaf *leaf);
+
+/* The same over thousands of moves, of which those that another of equal weight step can stand in
+ * for are dropped; at most 2 * max_states states in all. */
+enum bp_mckp_outcome bp_mckp_leaf_big(struct bp_mckp *m, const struct bp_mckp_leaf *leaf,
+                                      size_t max_states);
+
+/* Drops from the sorted moves those that cannot be needed: fewer than M moves fit below `gap`, so
+ * of equal dw only the M cheapest matter. *n shrinks; false when memory is out. */
+bool bp_mckp_thin_moves(struct bp_mckp *m, size_t *n, int64_t gap);
+
+/* -- mckp_sort.c -- */
+
+/* Sorts by r, then class, then item. */
+void bp_mckp_sort_moves(struct bp_mckp_move *move, size_t n);
+
+/* Brings the n_first smallest of n to the front, sorted. */
+void bp_mckp_sort_smallest(struct bp_mckp_move *move, size_t n, size_t n_first);
+
+/* Sorts by value, then i. No NaN. */
+void bp_mckp_sort_keys(struct bp_mckp_key *key, size_t n);
+
+/* -- mckp_dp.c -- */
+
+/* Dense dynamic program over the weight window in which a better plan must move. Gives up after
+ * max_cells updates, and at once where it would need many times as many. `narrow`: a part of the
+ * window and the cheapest moves only; may improve the incumbent, proves nothing. */
+enum bp_mckp_outcome bp_mckp_dp(struct bp_mckp *m, double max_cells, bool narrow);
+
+/* -- mckp_node.c -- */
+
+/* The item of the range that minimizes e + lambda * w, the heavier one of two equal. */
+uint32_t bp_mckp_range_argmin(const struct bp_mckp *m, const struct bp_mckp_range *r,
+                              int64_t lambda);
+
+/* Sets bound, lambda and break class of a node. False when it holds no plan within the budget. */
+bool bp_mckp_relax(struct bp_mckp *m, struct bp_mckp_node *x);
+
+/* No node is open. */
+void bp_mckp_clear_nodes(struct bp_mckp *m);
+
+/* Puts a copy of x among the open nodes. OPEN: there are too many. */
+enum bp_mckp_outcome bp_mckp_push(struct bp_mckp *m, const struct bp_mckp_node *x);
+
+/* Takes out the open node of least bound. */
+void bp_mckp_pop(struct bp_mckp *m, struct bp_mckp_node *x);
+
+/* -- mckp_search.c -- */
+
+/* Best-first branching over the gathered core. Leaves the proven bound in work.bound. CLOSED: the
+ * incumbent is optimal. */
+enum bp_mckp_outcome bp_mckp_search(struct bp_mckp *m);
+
+#endif

@@ -1,0 +1,394 @@
+/*
+ * Best-first branching on the class that is fractional in the relaxation. A node is a set of
+ * classes restricted to item ranges; its relaxation is solved on the root's frontier with the few
+ * restricted classes corrected, in microseconds. Every node is first tried as a leaf.
+ *
+ * The plain search is slow to close tables with many equal classes, so at given node counts the
+ * root is tried again as one big leaf, and the dense program may spend as much as the search has
+ * spent by then.
+ */
+#include "solver/mckp_impl.h"
+
+#define BIG_STATES ((size_t)1 << 21)
+
+/* ---- a node as a leaf ---- */
+
+static uint32_t core_class(const struct bp_mckp_core *core, uint32_t cls)
+{
+    uint32_t lo = 0, hi = core->n_classes;
+    while (lo < hi) {
+        uint32_t mid = lo + (hi - lo) / 2;
+        if (core->cls[mid] < cls)
+            lo = mid + 1;
+        else
+            hi = mid;
+    }
+    return lo < core->n_classes && core->cls[lo] == cls ? lo : BP_MCKP_NONE;
+}
+
+static const struct bp_mckp_range *range_of(const struct bp_mckp_node *x, uint32_t cls)
+{
+    for (uint32_t i = 0; i < x->n_ranges; i++)
+        if (x->range[i].cls == cls)
+            return &x->range[i];
+    return NULL;
+}
+
+/* Is an item of the range left that a better plan can use? */
+static bool range_alive(const struct bp_mckp *m, const struct bp_mckp_range *r)
+{
+    const struct bp_mckp_work *k = &m->work;
+    uint32_t q = core_class(&k->core, r->cls);
+    if (q == BP_MCKP_NONE)
+        return k->base[r->cls] >= r->lo && k->base[r->cls] <= r->hi;
+    for (uint32_t t = k->core.first[q]; t < k->core.first[q + 1]; t++)
+        if (k->core.item[t] >= r->lo && k->core.item[t] <= r->hi)
+            return true;
+    return false;
+}
+
+/* Core class q's item of least e + lambda * w within [lo, hi]; BP_MCKP_NONE when it has none. */
+static uint32_t core_argmin(const struct bp_mckp_core *core, uint32_t q, int64_t lambda,
+                            uint32_t lo, uint32_t hi)
+{
+    uint32_t best = BP_MCKP_NONE;
+    bp_mckp_wide least = 0;
+    for (uint32_t t = core->first[q]; t < core->first[q + 1]; t++) {
+        if (core->item[t] < lo || core->item[t] > hi)
+            continue;
+        bp_mckp_wide v = (bp_mckp_wide)lambda * core->w[t] + core->e[t];
+        if (best == BP_MCKP_NONE || v < least) {
+            least = v;
+            best = t;
+        }
+    }
+    return best;
+}
+
+/* Items of core class q that node x allows. */
+static void allowed(const struct bp_mckp_core *core, const struct bp_mckp_node *x, uint32_t q,
+                    uint32_t *lo, uint32_t *hi)
+{
+    const struct bp_mckp_range *r = x->n_ranges > 0 ? range_of(x, core->cls[q]) : NULL;
+    *lo = r != NULL ? r->lo : 0;
+    *hi = r != NULL ? r->hi : UINT32_MAX;
+}
+
+/* Sets work.sel and the leaf's slack and bound for node x. False: nothing better is in it. */
+static bool select_items(struct bp_mckp *m, const struct bp_mckp_node *x, struct bp_mckp_leaf *leaf)
+{
+    struct bp_mckp_work *k = &m->work;
+    const struct bp_mckp_core *core = &k->core;
+    int64_t w = 0, e = k->base_e;
+    for (uint32_t i = 0; i < x->n_ranges; i++)
+        if (!range_alive(m, &x->range[i]))
+            return false;
+    for (uint32_t q = 0; q < core->n_classes; q++) {
+        uint32_t lo, hi;
+        allowed(core, x, q, &lo, &hi);
+        uint32_t t = core_argmin(core, q, x->lambda, lo, hi);
+        if (t == BP_MCKP_NONE)
+            return false;
+        k->sel[q] = t;
+        w += core->w[t];
+        e += core->e[t];
+    }
+    k->work += 2 * (uint64_t)core->n + 8 * x->n_ranges;
+    leaf->lambda = x->lambda;
+    leaf->slack = k->slack - w;
+    bp_mckp_wide bound = e - (bp_mckp_wide)x->lambda * leaf->slack;
+    if (bound >= k->incumbent)
+        return false;
+    leaf->bound = (int64_t)bound;
+    return true;
+}
+
+/* Lists the moves away from work.sel that stay below the incumbent. */
+static bool list_moves(struct bp_mckp *m, const struct bp_mckp_node *x, struct bp_mckp_leaf *leaf)
+{
+    struct bp_mckp_work *k = &m->work;
+    const struct bp_mckp_core *core = &k->core;
+    if (!bp_mckp_reserve(&k->move, &k->move_cap, core->n, sizeof *k->move))
+        return false;
+    size_t n = 0;
+    int64_t gap = k->incumbent - leaf->bound;
+    for (uint32_t q = 0; q < core->n_classes; q++) {
+        uint32_t lo, hi, s = k->sel[q];
+        allowed(core, x, q, &lo, &hi);
+        for (uint32_t t = core->first[q]; t < core->first[q + 1]; t++) {
+            if (t == s || core->item[t] < lo || core->item[t] > hi)
+                continue;
+            bp_mckp_wide r =
+                (bp_mckp_wide)leaf->lambda * (core->w[t] - core->w[s]) + (core->e[t] - core->e[s]);
+            if (r < gap)
+                k->move[n++] = (struct bp_mckp_move){(int64_t)r, core->w[t] - core->w[s], q, t};
+        }
+    }
+    leaf->n_moves = n;
+    return true;
+}
+
+/* Every plan below the incumbent ends at a weight that is off the selection's by a multiple of the
+ * moves' gcd. Does the slack that no multiple fills cost too much already? */
+static bool residue_closes(const struct bp_mckp *m, const struct bp_mckp_leaf *leaf)
+{
+    const struct bp_mckp_work *k = &m->work;
+    int64_t g = 0;
+    for (size_t t = 0; t < leaf->n_moves && g != 1; t++)
+        if (g == 0 || k->move[t].dw % g != 0)
+            g = bp_mckp_gcd(g, k->move[t].dw);
+    if (g <= 1)
+        return false;
+    int64_t rest = leaf->slack % g;
+    rest = rest < 0 ? rest + g : rest;
+    return leaf->bound + (bp_mckp_wide)leaf->lambda * rest >= k->incumbent;
+}
+
+/* ---- branching ---- */
+
+struct split {
+    uint32_t cls, left_hi, right_lo; /* children: up to left_hi, from right_lo, and between */
+};
+
+/* At the break class: below and above the jump that the budget cuts. */
+static bool split_at_break(const struct bp_mckp *m, const struct bp_mckp_node *x,
+                           struct bp_mckp_range *cur, struct split *out)
+{
+    if (x->break_class == BP_MCKP_NONE)
+        return false;
+    uint32_t c = x->break_class;
+    const struct bp_mckp_range *r = range_of(x, c);
+    *cur = r != NULL ? *r : (struct bp_mckp_range){c, m->first[c], m->first[c + 1] - 1};
+    *out = (struct split){c, bp_mckp_range_argmin(m, cur, x->lambda + 1),
+                          bp_mckp_range_argmin(m, cur, x->lambda)};
+    return out->left_hi < out->right_lo;
+}
+
+/* Without a jump: at the move of the largest step for its reduced cost. */
+static bool split_at_move(const struct bp_mckp *m, const struct bp_mckp_node *x,
+                          const struct bp_mckp_leaf *leaf, struct bp_mckp_range *cur,
+                          struct split *out)
+{
+    const struct bp_mckp_work *k = &m->work;
+    double best = -1, gap = (double)(k->incumbent - leaf->bound);
+    const struct bp_mckp_move *pick = NULL;
+    for (size_t t = 0; t < leaf->n_moves; t++) {
+        const struct bp_mckp_move *move = &k->move[t];
+        double dw = (double)(move->dw < 0 ? -move->dw : move->dw);
+        double score = dw / ((double)move->r + 1 + 0.02 * gap);
+        if (score > best) {
+            best = score;
+            pick = move;
+        }
+    }
+    if (pick == NULL)
+        return false;
+    uint32_t c = k->core.cls[pick->cls];
+    uint32_t a = k->core.item[pick->item], b = k->core.item[k->sel[pick->cls]];
+    const struct bp_mckp_range *r = range_of(x, c);
+    *cur = r != NULL ? *r : (struct bp_mckp_range){c, m->first[c], m->first[c + 1] - 1};
+    *out = (struct split){c, a < b ? a : b, a < b ? b : a};
+    return true;
+}
+
+static void restrict_class(struct bp_mckp_node *x, struct bp_mckp_range r)
+{
+    for (uint32_t i = 0; i < x->n_ranges; i++) {
+        if (x->range[i].cls == r.cls) {
+            x->range[i] = r;
+            return;
+        }
+    }
+    x->range[x->n_ranges++] = r;
+}
+
+/* Opens the children of x. OPEN: it cannot be split further, or too many nodes are open. */
+static enum bp_mckp_outcome branch(struct bp_mckp *m, const struct bp_mckp_node *x,
+                                   const struct bp_mckp_leaf *leaf)
+{
+    struct bp_mckp_range cur;
+    struct split split;
+    if (x->n_ranges >= BP_MCKP_MAX_DEPTH ||
+        (!split_at_break(m, x, &cur, &split) && !split_at_move(m, x, leaf, &cur, &split)))
+        return BP_MCKP_OPEN;
+    const struct bp_mckp_range part[3] = {
+        {cur.cls, cur.lo, split.left_hi},
+        {cur.cls, split.right_lo, cur.hi},
+        {cur.cls, split.left_hi + 1, split.right_lo - 1},
+    };
+    for (int i = 0; i < 3; i++) {
+        if (part[i].lo > part[i].hi || !range_alive(m, &part[i]))
+            continue;
+        struct bp_mckp_node child = *x;
+        restrict_class(&child, part[i]);
+        if (!bp_mckp_relax(m, &child))
+            continue;
+        if (child.bound < x->bound)
+            child.bound = x->bound;
+        if (child.bound >= m->work.incumbent)
+            continue;
+        enum bp_mckp_outcome outcome = bp_mckp_push(m, &child);
+        if (outcome != BP_MCKP_CLOSED)
+            return outcome;
+    }
+    return BP_MCKP_CLOSED;
+}
+
+/* ---- the search ---- */
+
+struct progress {
+    uint64_t nodes;
+    uint64_t big_tried, big_closed;
+    int64_t core_gap; /* gap at the last shrink */
+    struct bp_mckp_node root;
+};
+
+static bool is_power_of_two(uint64_t n)
+{
+    return (n & (n - 1)) == 0;
+}
+
+static double work_left(const struct bp_mckp *m)
+{
+    const struct bp_mckp_work *k = &m->work;
+    return k->work < k->max_work ? (double)(k->max_work - k->work) : 0;
+}
+
+static enum bp_mckp_outcome dense(struct bp_mckp *m, double max_cells, bool narrow)
+{
+    double left = work_left(m);
+    return bp_mckp_dp(m, max_cells < left ? max_cells : left, narrow);
+}
+
+/* A node as a leaf: OPEN when it has to be branched; then work.move and *leaf describe it. */
+static enum bp_mckp_outcome try_leaf(struct bp_mckp *m, const struct bp_mckp_node *x,
+                                     struct progress *p, struct bp_mckp_leaf *leaf)
+{
+    struct bp_mckp_work *k = &m->work;
+    if (!select_items(m, x, leaf))
+        return BP_MCKP_CLOSED;
+    if (!list_moves(m, x, leaf))
+        return BP_MCKP_NOMEM;
+    if (leaf->slack >= 0 && leaf->bound + (bp_mckp_wide)leaf->lambda * leaf->slack < k->incumbent) {
+        k->incumbent = leaf->bound + leaf->lambda * leaf->slack;
+        bp_mckp_keep_selection(m);
+    }
+    if (residue_closes(m, leaf))
+        return BP_MCKP_CLOSED;
+    enum bp_mckp_outcome outcome = bp_mckp_leaf_small(m, leaf);
+    if (outcome == BP_MCKP_OPEN && p->nodes >= 16 &&
+        (is_power_of_two(p->nodes) || p->big_closed * 2 >= p->big_tried)) {
+        size_t part = p->nodes >= 256 ? 3 : p->nodes >= 64 ? 8 : 32;
+        outcome = bp_mckp_leaf_big(m, leaf, BIG_STATES / part);
+        p->big_tried++;
+        p->big_closed += outcome == BP_MCKP_CLOSED;
+    }
+    return outcome;
+}
+
+/* The root as one big leaf, with the incumbent found since. */
+static enum bp_mckp_outcome retry_root(struct bp_mckp *m, const struct progress *p,
+                                       size_t max_states)
+{
+    struct bp_mckp_leaf leaf;
+    bp_mckp_core_shrink(m);
+    if (!select_items(m, &p->root, &leaf))
+        return BP_MCKP_CLOSED;
+    if (!list_moves(m, &p->root, &leaf))
+        return BP_MCKP_NOMEM;
+    return bp_mckp_leaf_big(m, &leaf, max_states);
+}
+
+/* A node that cannot be split further, as the largest leaf that is allowed. */
+static enum bp_mckp_outcome force_leaf(struct bp_mckp *m, const struct bp_mckp_node *x,
+                                       struct bp_mckp_leaf *leaf)
+{
+    /* The leaves tried before have thinned the list. */
+    if (!list_moves(m, x, leaf))
+        return BP_MCKP_NOMEM;
+    return bp_mckp_leaf_big(m, leaf, BIG_STATES / 3);
+}
+
+/* What is tried for the whole problem at certain node counts. CLOSED ends the search. The dense
+ * program may cost as much again as all the work so far, which it does not regret for long. */
+static enum bp_mckp_outcome milestone(struct bp_mckp *m, const struct progress *p)
+{
+    enum bp_mckp_outcome outcome = BP_MCKP_OPEN;
+    if (p->nodes == 24 || p->nodes == 200 || p->nodes == 2000)
+        outcome = retry_root(m, p, BIG_STATES / (p->nodes == 24 ? 8 : 3));
+    if (outcome == BP_MCKP_OPEN && p->nodes >= 32 && is_power_of_two(p->nodes))
+        outcome = dense(m, (double)m->work.work, false);
+    return outcome;
+}
+
+/* After branching gave up: the dense program at any affordable price, its narrow form in between
+ * for a better incumbent, which makes the window smaller. */
+static enum bp_mckp_outcome last_resort(struct bp_mckp *m)
+{
+    struct bp_mckp_work *k = &m->work;
+    for (int round = 0; round < 4 && work_left(m) > 0; round++) {
+        int64_t before = k->incumbent;
+        enum bp_mckp_outcome outcome = dense(m, round < 3 ? 2e9 : 2e10, false);
+        if (outcome != BP_MCKP_OPEN)
+            return outcome;
+        if (dense(m, 1e9, true) == BP_MCKP_NOMEM)
+            return BP_MCKP_NOMEM;
+        if (k->incumbent <= k->root_bound)
+            return BP_MCKP_CLOSED;
+        if (k->incumbent == before && round < 2)
+            round = 2;
+    }
+    return BP_MCKP_OPEN;
+}
+
+/* Branches until nothing is open, the work is used up, or a node resists. */
+static enum bp_mckp_outcome branch_and_bound(struct bp_mckp *m, struct progress *p)
+{
+    struct bp_mckp_work *k = &m->work;
+    struct bp_mckp_node x;
+    struct bp_mckp_leaf leaf;
+    while (k->n_heap > 0 && k->heap[0].bound < k->incumbent) {
+        if (k->heap[0].bound > k->bound)
+            k->bound = k->heap[0].bound; /* no open node has a smaller one */
+        if (k->work >= k->max_work)
+            return BP_MCKP_OPEN;
+        bp_mckp_pop(m, &x);
+        p->nodes++;
+        enum bp_mckp_outcome outcome = milestone(m, p);
+        if (outcome != BP_MCKP_OPEN)
+            return outcome;
+        int64_t gap = k->incumbent - k->root_bound;
+        if (gap <= 0)
+            return BP_MCKP_CLOSED;
+        if (gap < p->core_gap - p->core_gap / 4) {
+            p->core_gap = gap;
+            bp_mckp_core_shrink(m);
+        }
+        outcome = try_leaf(m, &x, p, &leaf);
+        if (outcome == BP_MCKP_OPEN)
+            outcome = branch(m, &x, &leaf);
+        if (outcome == BP_MCKP_OPEN)
+            outcome = force_leaf(m, &x, &leaf);
+        if (outcome != BP_MCKP_CLOSED)
+            return outcome;
+    }
+    return BP_MCKP_CLOSED;
+}
+
+enum bp_mckp_outcome bp_mckp_search(struct bp_mckp *m)
+{
+    struct bp_mckp_work *k = &m->work;
+    struct progress p = {.core_gap = k->incumbent - k->root_bound};
+    if (k->work >= k->max_work)
+        return BP_MCKP_OPEN;
+    if (bp_mckp_core_gather(m) != BP_MCKP_CLOSED)
+        return BP_MCKP_NOMEM;
+    p.root.bound = k->root_bound;
+    p.root.lambda = k->lambda;
+    p.root.break_class = k->break_seg < m->n_segs ? m->seg_class[k->break_seg] : BP_MCKP_NONE;
+    bp_mckp_clear_nodes(m);
+    if (bp_mckp_push(m, &p.root) != BP_MCKP_CLOSED)
+        return BP_MCKP_NOMEM;
+    enum bp_mckp_outcome outcome = branch_and_bound(m, &p);
+    return outcome == BP_MCKP_OPEN ? last_resort(m) : outcome;
+}
