@@ -2,44 +2,52 @@
 #
 #   make            build/bitplan
 #   make run        the main job on an embedded default: sample a model, measure it, plan it
-#   make test       everything that CI runs (installs what is missing first)
+#   make test       everything that CI runs
 #   make help       all targets
 #
-# V=1 shows the commands, CC=clang and the like are honoured, VARIANT names the folder of objects.
+# V=1 shows the commands; CC, CFLAGS, LDFLAGS, PREFIX and DESTDIR are honoured.
 
 PREFIX  ?= /usr/local
 DESTDIR ?=
 V       ?= 0
 VARIANT ?= release
 
+# CC is make's own default unless somebody chose one.
+ifeq ($(origin CC),default)
+CC := $(if $(filter clang%,$(VARIANT)),clang,gcc)
+endif
+
 CFLAGS_release := -O3
 CFLAGS_clang   := -O2
-CFLAGS_asan    := -O1 -fsanitize=address,undefined -fno-omit-frame-pointer -fno-sanitize-recover=undefined
-CFLAGS_fuzz    := $(CFLAGS_asan)
+CFLAGS_asan    := -O1 -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
+CFLAGS_tsan    := -O1 -fsanitize=thread
 
-# No contraction into fused multiply-adds and no fast-math: the same source gives the same bits with
-# every compiler, which the table's "equal for any split and any restart" rests on.
-BP_CPPFLAGS := -Isrc -D_GNU_SOURCE
+# No contraction into fused multiply-adds and no fast-math: the same source gives the same bits
+# whatever the compiler, which "equal for any split and any restart" rests on.
+BP_CPPFLAGS := -Isrc -D_GNU_SOURCE $(CPPFLAGS)
 BP_CFLAGS   := -std=c17 -g -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes \
                -Wpointer-arith -Wwrite-strings -Wvla -Wundef -Wformat=2 -ffp-contract=off \
-               -fno-math-errno -fno-common $(CFLAGS_$(VARIANT)) $(CFLAGS)
+               -fno-math-errno -fno-common $(if $(WERROR),-Werror) $(CFLAGS_$(VARIANT)) $(CFLAGS)
 BP_LDFLAGS  := $(filter -fsanitize=%,$(CFLAGS_$(VARIANT))) $(LDFLAGS)
 BP_LIBS     := -llapacke -lopenblas -lglpk -lcjson -lxxhash -lpthread -lm
 
 # Debian packages: what the program links, and what its tests use.
-DEPS_BUILD := gcc libc6-dev libopenblas-dev liblapacke-dev libglpk-dev libcjson-dev libxxhash-dev
-DEPS_TEST  := libcmocka-dev bats jq python3-numpy
+DEPS := gcc libc6-dev libopenblas-dev liblapacke-dev libglpk-dev libcjson-dev libxxhash-dev \
+        libcmocka-dev bats jq python3-numpy
 
 B    := build/$(VARIANT)
 BIN  := $(if $(filter release,$(VARIANT)),build/bitplan,$(B)/bitplan)
 SRCS := $(sort $(wildcard src/*/*.c))
 OBJS := $(SRCS:%.c=$(B)/%.o)
 LIB  := $(B)/libbitplan.a
-UNIT := $(patsubst tests/%.c,$(B)/tests/%,$(sort $(wildcard tests/unit/test_*.c tests/golden/test_*.c)))
+TEST_SRCS := $(sort $(wildcard tests/unit/test_*.c tests/golden/test_*.c))
+TESTS     := $(TEST_SRCS:%.c=$(B)/%)
+REPLAY    := $(B)/tests/fuzz/replay_safetensors
+BENCHES   := $(patsubst %.c,$(B)/%,$(sort $(wildcard tests/bench/bench_*.c)))
 
 ifeq ($(V),0)
 Q := @
-say = @printf '  %-7s %s\n' '$(1)' '$(2)';
+say = @printf '  %-6s %s\n' '$(1)' '$(2)'
 endif
 
 .PHONY: all
@@ -58,12 +66,131 @@ $(BIN): $(B)/src/main.o $(LIB)
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(BP_LDFLAGS) $^ -o $@ $(BP_LIBS)
 
-$(B)/tests/%: $(B)/tests/%.o $(LIB)
+$(TESTS): %: %.o $(LIB)
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(BP_LDFLAGS) $^ -o $@ -lcmocka $(BP_LIBS)
+
+$(REPLAY): $(B)/tests/fuzz/replay.o $(B)/tests/fuzz/fuzz_safetensors.o $(LIB)
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(BP_LDFLAGS) $^ -o $@ $(BP_LIBS)
+
+$(BENCHES): %: %.o $(LIB)
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(BP_LDFLAGS) $^ -o $@ $(BP_LIBS)
 
 .SECONDARY:
 -include $(shell find $(B) -name '*.d' 2>/dev/null)
 
-.PHONY: unit
-unit: $(UNIT)
+# --- packages ---------------------------------------------------------------------------------
+
+# Installs what is missing; does nothing, and needs no root, when all is there.
+.PHONY: deps
+deps:
+	@command -v dpkg-query >/dev/null || \
+	    { echo 'not a Debian system: make sure that these are installed: $(DEPS)'; exit 0; }; \
+	missing=; \
+	for p in $(DEPS); do \
+	    dpkg-query -W -f='$${Status}' $$p 2>/dev/null | grep -q 'ok installed' || \
+	        missing="$$missing $$p"; \
+	done; \
+	[ -z "$$missing" ] && exit 0; \
+	echo "installing$$missing"; \
+	[ "$$(id -u)" = 0 ] || { echo "this needs root: run \`sudo make deps\`, then make again"; exit 1; }; \
+	export DEBIAN_FRONTEND=noninteractive; \
+	apt-get update -q && apt-get install -y -q --no-install-recommends $$missing
+
+# --- running ----------------------------------------------------------------------------------
+
+.PHONY: run
+run: deps
+	@$(MAKE) --no-print-directory all
+	@mkdir -p build/run
+	build/bitplan sample build/run/model --shapes tiny --layers 2 --force
+	build/bitplan measure build/run/model -o build/run/table.safetensors --rank 8 \
+	    --grid b0=2,3,4:b1=2,4:b2=bf16:B0=16,64:B1=16,256 --force
+	build/bitplan solve build/run/table.safetensors --bits 2.75 -o build/run/plan.json --force
+	build/bitplan verify build/run/plan.json --model build/run/model
+
+# --- testing ----------------------------------------------------------------------------------
+
+# Where the sanitizers' stages look; halt on the first finding.
+export ASAN_OPTIONS  ?= detect_leaks=1:abort_on_error=0
+export UBSAN_OPTIONS ?= print_stacktrace=1
+SUITES := $(TESTS) tests/fuzz/replay.sh $(sort $(wildcard tests/cli/*.bats))
+
+.PHONY: test check check-all check-variant check-clang check-format
+test: deps
+	@$(MAKE) --no-print-directory check-all
+
+# The quick round: unit and golden tests and the rules of the house.
+check: $(TESTS)
+	@bash tests/run.sh $(B)/results tests/house.sh $(TESTS)
+
+# Everything: the same with the command line and the fuzz corpus, once as people build it and once
+# under AddressSanitizer and UndefinedBehaviorSanitizer; the other compiler; the formatting.
+check-all:
+	@$(MAKE) --no-print-directory WERROR=1 VARIANT=release check-variant
+	@$(MAKE) --no-print-directory check-format
+	@$(MAKE) --no-print-directory check-clang
+	@$(MAKE) --no-print-directory WERROR=1 VARIANT=asan check-variant
+	@bash tests/run.sh --sum build/release/results build/asan/results
+
+check-variant: $(TESTS) $(REPLAY) $(BIN)
+	@echo 'tests, $(VARIANT) build:'
+	@BITPLAN=$(CURDIR)/$(BIN) REPLAY=$(CURDIR)/$(REPLAY) \
+	    bash tests/run.sh $(B)/results tests/house.sh $(SUITES)
+
+# A whole build without a warning by the compiler that is not the default; skipped where it is
+# missing.
+check-clang:
+	@if command -v clang >/dev/null; then \
+	    $(MAKE) --no-print-directory -s WERROR=1 VARIANT=clang CC=clang V=quiet all build-tests && \
+	        echo 'clang: builds without a warning'; \
+	else echo 'clang: not found, skipped'; fi
+
+.PHONY: build-tests
+build-tests: $(TESTS)
+
+check-format:
+	@if command -v clang-format >/dev/null; then \
+	    clang-format --dry-run -Werror $$(git ls-files '*.[ch]') && echo 'clang-format: clean'; \
+	else echo 'clang-format: not found, skipped'; fi
+
+.PHONY: format asan tsan bench
+format:
+	clang-format -i $$(git ls-files '*.[ch]')
+
+# The sanitizers' builds, for hand use: build/asan/bitplan, build/tsan/bitplan.
+asan tsan:
+	@$(MAKE) --no-print-directory VARIANT=$@ all build-tests
+
+# Prints figures, asserts none.
+bench: $(BENCHES)
+	@for b in $(BENCHES); do echo "$$b"; $$b || exit 1; done
+
+# --- installing -------------------------------------------------------------------------------
+
+.PHONY: install uninstall clean help
+install: all
+	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/share/man/man1 \
+	    $(DESTDIR)$(PREFIX)/share/bash-completion/completions
+	install -m 755 build/bitplan $(DESTDIR)$(PREFIX)/bin/bitplan
+	build/bitplan --man > $(DESTDIR)$(PREFIX)/share/man/man1/bitplan.1
+	install -m 644 docs/bitplan.bash $(DESTDIR)$(PREFIX)/share/bash-completion/completions/bitplan
+
+uninstall:
+	rm -f $(DESTDIR)$(PREFIX)/bin/bitplan $(DESTDIR)$(PREFIX)/share/man/man1/bitplan.1 \
+	    $(DESTDIR)$(PREFIX)/share/bash-completion/completions/bitplan
+
+clean:
+	rm -rf build
+
+help:
+	@echo 'make            build/bitplan'
+	@echo 'make run        sample a small model, measure it, plan it at 2.75 bits/param'
+	@echo 'make test       all tests (installs missing packages first)'
+	@echo 'make deps       install the Debian packages that are missing (needs root)'
+	@echo 'make check      unit and golden tests; make check-all: everything but the packages'
+	@echo 'make asan       sanitizer build in build/asan; make tsan: in build/tsan'
+	@echo 'make bench      benchmarks; make format: clang-format on all sources'
+	@echo 'make install    into PREFIX=$(PREFIX), honours DESTDIR; make uninstall'

@@ -86,6 +86,10 @@ int bp_cli_main(int argc, char **argv)
         puts("bitplan " BITPLAN_VERSION);
         return fflush(stdout) == 0 ? 0 : 1;
     }
+    if (strcmp(word, "--man") == 0) {
+        bp_print_man(commands, N_COMMANDS, BITPLAN_VERSION);
+        return fflush(stdout) == 0 ? 0 : 1;
+    }
     for (int i = 0; i < N_COMMANDS; i++)
         if (strcmp(word, commands[i]->name) == 0)
             return run_command(commands[i], argc - 2, argv + 2);

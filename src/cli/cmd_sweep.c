@@ -29,7 +29,7 @@ static enum bp_status read_millionths(const struct bp_args *args, enum bp_option
         strtod(text, NULL) > 64.0)
         return bp_fail(err, BP_ERR_USAGE,
                        "%s: '%s' is no number of bits/param with at most 6 decimals",
-                       bp_option_spelling(option), text);
+                       bp_option_row(option)->spelling, text);
     for (; value.scale < 6; value.scale++)
         value.digits *= 10;
     *out = value.digits;

@@ -23,6 +23,9 @@ extern const struct bp_command bp_command_info, bp_command_measure, bp_command_s
  * infeasible, 4 bad input). Errors go to standard error, one line. */
 int bp_cli_main(int argc, char **argv);
 
+/* Prints the manual page of the commands in roff. */
+void bp_print_man(const struct bp_command *const *commands, size_t n, const char *version);
+
 /* Set by SIGINT and SIGTERM after bp_cli_catch_stop: long work ends at the next whole step. */
 extern atomic_bool bp_cli_stop;
 void bp_cli_catch_stop(void);

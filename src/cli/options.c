@@ -7,20 +7,15 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const struct {
-    const char *spelling; /* with the two dashes */
-    char letter;
-    const char *arg;
-    const char *help;
-} options[BP_N_OPTIONS] = {
+static const struct bp_option_row options[BP_N_OPTIONS] = {
 #define OPTION_ROW(id, name, letter, arg, help) {"--" name, letter, arg, help},
     BP_OPTIONS(OPTION_ROW)
 #undef OPTION_ROW
 };
 
-const char *bp_option_spelling(enum bp_option option)
+const struct bp_option_row *bp_option_row(enum bp_option option)
 {
-    return options[option].spelling;
+    return &options[option];
 }
 
 static bool takes(const struct bp_command *c, enum bp_option option)
@@ -152,7 +147,7 @@ enum bp_status bp_args_u64(const struct bp_args *args, enum bp_option option, ui
                            uint64_t most, uint64_t *out, struct bp_err *err)
 {
     const char *text = bp_args_text(args, option, NULL);
-    return text ? bp_parse_u64(text, bp_option_spelling(option), least, most, out, err) : BP_OK;
+    return text ? bp_parse_u64(text, options[option].spelling, least, most, out, err) : BP_OK;
 }
 
 void bp_command_print_help(const struct bp_command *c)

@@ -87,8 +87,14 @@ enum bp_status bp_args_u64(const struct bp_args *args, enum bp_option option, ui
 enum bp_status bp_parse_u64(const char *text, const char *what, uint64_t least, uint64_t most,
                             uint64_t *out, struct bp_err *err);
 
-/* "--bits" */
-const char *bp_option_spelling(enum bp_option option);
+/* One option as the table above has it. */
+struct bp_option_row {
+    const char *spelling; /* "--bits" */
+    char letter;          /* 0 for none */
+    const char *arg;      /* NULL for a flag */
+    const char *help;
+};
+const struct bp_option_row *bp_option_row(enum bp_option option);
 
 void bp_command_print_help(const struct bp_command *command);
 

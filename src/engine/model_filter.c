@@ -28,6 +28,8 @@ static enum bp_status compile(struct patterns *p, const char *option, const char
     for (size_t i = 0; i < n; i++) {
         p->first_match[i] = SIZE_MAX;
         int code = regcomp(&p->regex[i], text[i], REG_EXTENDED | REG_NOSUB);
+        if (code == REG_ESPACE)
+            return bp_fail_nomem(err);
         if (code) {
             char words[128];
             regerror(code, &p->regex[i], words, sizeof words);
@@ -48,19 +50,23 @@ static void patterns_done(struct patterns *p)
     free(p->first_match);
 }
 
-/* True when any pattern matches the name; all of them are tried, to find useless ones. */
-static bool match(struct patterns *p, const char *name, size_t tensor, bool useful)
+/* *any when a pattern matches the name; all of them are tried, to find useless ones. */
+static enum bp_status match(struct patterns *p, const char *name, size_t tensor, bool useful,
+                            bool *any, struct bp_err *err)
 {
-    bool any = false;
+    *any = false;
     for (size_t i = 0; i < p->n; i++) {
-        if (regexec(&p->regex[i], name, 0, NULL, 0) != 0)
+        int code = regexec(&p->regex[i], name, 0, NULL, 0);
+        if (code == REG_ESPACE)
+            return bp_fail_nomem(err);
+        if (code)
             continue;
-        any = true;
+        *any = true;
         p->useful[i] |= useful;
         if (p->first_match[i] == SIZE_MAX)
             p->first_match[i] = tensor;
     }
-    return any;
+    return BP_OK;
 }
 
 /* A typing error must not pass silently: every pattern has to do something. */
@@ -103,8 +109,10 @@ enum bp_status bp_model_apply_filter(struct bp_model *model, const struct bp_mod
     for (size_t i = 0; status == BP_OK && i < model->n_tensors; i++) {
         struct bp_model_tensor *tensor = &model->tensors[i];
         bool possible = can_be_planned(tensor->t);
-        bool asked = match(&include, tensor->t->name, i, possible);
-        bool refused = match(&exclude, tensor->t->name, i, true);
+        bool asked = false, refused = false;
+        status = match(&include, tensor->t->name, i, possible, &asked, err);
+        if (status == BP_OK)
+            status = match(&exclude, tensor->t->name, i, true, &refused, err);
         if (asked && possible)
             tensor->role.reason = BP_KEEP_PLANNED;
         if (refused && tensor->role.reason == BP_KEEP_PLANNED)

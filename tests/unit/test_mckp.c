@@ -14,6 +14,7 @@
 #include <cmocka.h>
 
 #include "solver/mckp.h"
+#include "solver_oracle.h"
 #include "solver_tables.h"
 
 /* ---- helpers ---- */
@@ -309,147 +310,16 @@ static void costs_of_very_different_size_do_not_break_the_bound(void **state)
 
 /* ---- against a dynamic program over all capacities ---- */
 
-enum kind {
-    UNIFORM,   /* costs have nothing to do with weights */
-    LAW,       /* falling exponentially with the bits */
-    TWINS,     /* three distinct classes over and over, some without cost */
-    LINE,      /* cost falls linearly with the weight: a subset sum */
-    NEAR_LINE, /* the same with tiny noise */
-    ONE_SIZE,  /* hundreds of classes, nearly all of one size */
-    SENSITIVE, /* classes' scales over orders of magnitude */
-    RESIDUES,  /* weights with a residue structure */
-    N_KINDS
-};
-
-struct instance {
-    struct table table;
-    uint64_t min, max; /* over all items */
-    bool integral;     /* costs are small integers: no rounding at all */
-};
-
-static double draw_cost(struct rng *g, enum kind kind, size_t cls, double size, double bits,
-                        double line, double sigma)
-{
-    switch (kind) {
-    case TWINS:
-        return (double)(cls % 3) * pow(2, -0.2 * bits) * size + 0.001;
-    case LINE:
-        return fmax(0, 1000 - line * size * bits);
-    case NEAR_LINE:
-        return fmax(0, 1000 - size * bits + 0.001 * (double)rng_int(g, 0, 3));
-    case UNIFORM:
-        return rng_unit(g);
-    default:
-        return size * sigma * pow(2, -0.3 * bits) * (1 + 0.1 * rng_unit(g));
-    }
-}
-
-static struct instance draw_instance(struct rng *g, enum kind kind)
-{
-    bool many = kind == ONE_SIZE || kind == RESIDUES;
-    size_t n_items = (size_t)rng_int(g, 2, 14);
-    size_t n_classes = many ? (size_t)rng_int(g, 150, 400) : (size_t)rng_int(g, 1, 60);
-    int64_t n_sizes = many ? 4 : rng_int(g, 1, 4), sizes[4], bits[16];
-    static const int64_t one_size[4] = {8, 3, 5, 16}, residues[4] = {12, 3, 7, 24};
-    for (int i = 0; i < 4; i++) {
-        sizes[i] = rng_int(g, 1, kind == NEAR_LINE ? 3 : 9);
-        if (many)
-            sizes[i] = kind == ONE_SIZE ? one_size[i] : residues[i];
-    }
-    for (size_t j = 0; j < n_items; j++) {
-        bits[j] = rng_int(g, 1, many ? 14 : 40);
-        if (kind == RESIDUES)
-            bits[j] = bits[j] / 3 * 3 + (j == 0) + 1;
-    }
-    struct instance x = {table_new(n_classes, n_items), 0, 0, rng_unit(g) < 0.3};
-    double line = rng_unit(g);
-    for (size_t c = 0; c < n_classes; c++) {
-        int64_t size = sizes[many && rng_unit(g) < 0.93 ? 0 : rng_int(g, 0, n_sizes - 1)];
-        double sigma = exp((kind == SENSITIVE ? 8 : 0.3) * (rng_unit(g) - 0.5));
-        uint64_t least = UINT64_MAX, most = 0;
-        for (size_t j = 0; j < n_items; j++) {
-            uint64_t w = (uint64_t)(size * bits[j]);
-            double cost = draw_cost(g, kind, c, (double)size, (double)bits[j], line, sigma);
-            x.table.weight[c * n_items + j] = w;
-            x.table.cost[c * n_items + j] = x.integral ? rint(cost * 16) : cost;
-            least = w < least ? w : least;
-            most = w > most ? w : most;
-        }
-        x.min += least;
-        x.max += most;
-    }
-    return x;
-}
-
-/* The exponent for the oracle's own fixed point. */
-static int oracle_exponent(const struct instance *x)
-{
-    const struct bp_mckp_problem *p = &x->table.problem;
-    double sum = 0;
-    int exponent;
-    for (size_t c = 0; c < p->n_classes; c++) {
-        double largest = 0;
-        for (size_t j = 0; j < p->n_items; j++)
-            largest = fmax(largest, p->cost[c * p->n_items + j]);
-        sum += largest;
-    }
-    if (x->integral || sum == 0)
-        return 0;
-    frexp(sum, &exponent);
-    return 60 - exponent;
-}
-
-static int64_t fixed(double cost, int exponent)
-{
-    return llrint(ldexp(cost, exponent));
-}
-
-/* Least cost for every capacity 0..max - min above the lightest plan, in fixed point. */
-static int64_t *oracle(const struct instance *x, int exponent)
-{
-    const struct bp_mckp_problem *p = &x->table.problem;
-    size_t cap = (size_t)(x->max - x->min);
-    int64_t *best = must(calloc(cap + 1, sizeof *best));
-    int64_t *next = must(calloc(cap + 1, sizeof *next));
-    for (size_t c = 0; c < p->n_classes; c++) {
-        const uint64_t *weight = p->weight + c * p->n_items;
-        uint64_t least = UINT64_MAX;
-        for (size_t j = 0; j < p->n_items; j++)
-            least = weight[j] < least ? weight[j] : least;
-        for (size_t w = 0; w <= cap; w++)
-            next[w] = INT64_MAX;
-        for (size_t j = 0; j < p->n_items; j++) {
-            size_t dw = (size_t)(weight[j] - least);
-            int64_t e = fixed(p->cost[c * p->n_items + j], exponent);
-            for (size_t w = dw; w <= cap; w++)
-                next[w] = best[w - dw] + e < next[w] ? best[w - dw] + e : next[w];
-        }
-        int64_t *t = best;
-        best = next;
-        next = t;
-    }
-    free(next);
-    return best;
-}
-
 struct tally {
     long solved, open;
 };
-
-static int64_t plan_cost(const struct bp_mckp_problem *p, const uint32_t *choice, int exponent)
-{
-    int64_t e = 0;
-    for (size_t c = 0; c < p->n_classes; c++)
-        e += fixed(p->cost[c * p->n_items + choice[c]], exponent);
-    return e;
-}
 
 static void check_budget(const struct instance *x, struct bp_mckp *m, int exponent,
                          const int64_t *best, uint64_t budget, const struct bp_mckp_limits *limits,
                          struct tally *tally)
 {
     const struct bp_mckp_problem *p = &x->table.problem;
-    uint32_t choice[400];
+    uint32_t choice[MAX_INSTANCE_CLASSES];
     struct bp_mckp_result r;
     enum bp_status status = bp_mckp_solve(m, budget, limits, &r, choice);
     assert_true(status == BP_OK || status == BP_LIMIT);
@@ -498,7 +368,7 @@ static void match_oracle(enum kind kind, int n_instances, int n_budgets)
             check_budget(&x, m, exponent, best, budget, &early, &cut);
         }
         struct bp_mckp_result r;
-        uint32_t choice[400];
+        uint32_t choice[MAX_INSTANCE_CLASSES];
         if (bp_mckp_min_weight(m) > 0)
             assert_int_equal(bp_mckp_solve(m, bp_mckp_min_weight(m) - 1, NULL, &r, choice),
                              BP_INFEASIBLE);
@@ -509,12 +379,6 @@ static void match_oracle(enum kind kind, int n_instances, int n_budgets)
     /* The limit is there so that a hopeless instance cannot stop the tests. */
     assert_true(tally.open * 100 <= tally.solved);
 }
-
-#ifdef __SANITIZE_ADDRESS__
-#define SHARE(n) ((n) / 4)
-#else
-#define SHARE(n) (n)
-#endif
 
 static void matches_the_oracle_on_uniform_costs(void **state)
 {
@@ -537,7 +401,7 @@ static void matches_the_oracle_on_identical_classes(void **state)
 static void matches_the_oracle_on_costs_along_a_line(void **state)
 {
     (void)state;
-    match_oracle(LINE, SHARE(80), 30);
+    match_oracle(LINE, SHARE(60), 24);
 }
 
 static void matches_the_oracle_on_costs_close_to_a_line(void **state)
