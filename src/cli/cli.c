@@ -1,5 +1,8 @@
+#include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "cli/commands.h"
 #include "engine/err.h"
@@ -56,20 +59,54 @@ void bp_cli_catch_stop(void)
     sigaction(SIGTERM, &action, NULL);
 }
 
+/* A file that is opened while a standard stream is closed would take the stream's number, and what
+ * is meant for people would end in the file: /dev/null takes it instead. */
+static void hold_standard_streams(void)
+{
+    int fd;
+    while ((fd = open("/dev/null", O_RDWR)) >= 0 && fd <= STDERR_FILENO)
+        ;
+    if (fd >= 0)
+        close(fd);
+}
+
+/* One line whatever stands in names and arguments: control characters become '?'. */
+static void print_error(const char *text)
+{
+    fputs("bitplan: ", stderr);
+    for (; *text; text++)
+        fputc((unsigned char)*text < 0x20 || *text == 0x7f ? '?' : *text, stderr);
+    fputc('\n', stderr);
+}
+
+/* The end of everything that prints: output that did not arrive is a failure. Returns the process's
+ * exit status. */
+static int finish(enum bp_status status, struct bp_err *err)
+{
+    bool done = status == BP_OK || status == BP_LIMIT;
+    errno = 0;
+    if (done && (fflush(stdout) != 0 || ferror(stdout))) {
+        status = bp_fail(err, BP_ERR_FAILED, "standard output: cannot be written: %s",
+                         errno ? strerror(errno) : "an earlier write failed");
+        done = false;
+    }
+    if (!done && err->text[0])
+        print_error(err->text);
+    return exit_status(status);
+}
+
 static int run_command(const struct bp_command *command, int argc, char **argv)
 {
     struct bp_args args;
     struct bp_err err = {{0}};
     enum bp_status status = bp_args_parse(command, argc, argv, &args, &err);
     if (status == BP_STOPPED) /* --help */
-        return fflush(stdout) == 0 ? 0 : 1;
+        return finish(BP_OK, &err);
     if (status == BP_OK) {
         status = command->run(&args, &err);
         bp_args_done(&args);
     }
-    if (err.text[0] && status != BP_OK && status != BP_LIMIT)
-        fprintf(stderr, "bitplan: %s\n", err.text);
-    return exit_status(status);
+    return finish(status, &err);
 }
 
 int bp_cli_main(int argc, char **argv)
@@ -77,14 +114,16 @@ int bp_cli_main(int argc, char **argv)
     /* A full disk and a closed pipe are errors of a write, not the death of the process. */
     signal(SIGPIPE, SIG_IGN);
     signal(SIGXFSZ, SIG_IGN);
+    hold_standard_streams();
+    struct bp_err err = {{0}};
     const char *word = argc > 1 ? argv[1] : "";
     if (strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0 || strcmp(word, "help") == 0) {
         print_help(stdout);
-        return fflush(stdout) == 0 ? 0 : 1;
+        return finish(BP_OK, &err);
     }
     if (strcmp(word, "--version") == 0) {
         puts("bitplan " BITPLAN_VERSION);
-        return fflush(stdout) == 0 ? 0 : 1;
+        return finish(BP_OK, &err);
     }
     if (strcmp(word, "--man") == 0) {
         bp_print_man(commands, N_COMMANDS, BITPLAN_VERSION);
@@ -94,8 +133,9 @@ int bp_cli_main(int argc, char **argv)
         if (strcmp(word, commands[i]->name) == 0)
             return run_command(commands[i], argc - 2, argv + 2);
     if (*word)
-        fprintf(stderr, "bitplan: there is no command '%s'; see `bitplan --help`\n", word);
-    else
-        print_help(stderr);
+        return finish(
+            bp_fail(&err, BP_ERR_USAGE, "there is no command '%s'; see `bitplan --help`", word),
+            &err);
+    print_help(stderr);
     return 2;
 }

@@ -9,7 +9,7 @@
 #include "engine/parallel.h"
 #include "engine/printable.h"
 
-enum { MAX_RANKS = 16, MAX_THREADS = 1024 };
+enum { MAX_RANKS = 16 };
 
 /* Everything that the options name, open. */
 struct setup {
@@ -79,7 +79,7 @@ static enum bp_status read_options(const struct bp_args *args, struct setup *s, 
         return bp_fail(err, BP_ERR_USAGE, "--effort: '%s' is not known; there is exact", effort);
     BP_TRY(parse_ranks(bp_args_text(args, BP_OPT_RANK, "64"), s, err));
     BP_TRY(bp_args_u64(args, BP_OPT_ITERATIONS, 1, BP_LQ_MAX_ITERATIONS, &iterations, err));
-    BP_TRY(bp_args_u64(args, BP_OPT_THREADS, 1, MAX_THREADS, &threads, err));
+    BP_TRY(bp_args_u64(args, BP_OPT_THREADS, 1, BP_MAX_THREADS, &threads, err));
     BP_TRY(bp_args_u64(args, BP_OPT_SEED, 0, UINT64_C(1) << 53, &o->seed, err));
     BP_TRY(parse_shard(bp_args_text(args, BP_OPT_SHARD, NULL), o, err));
     BP_TRY(bp_grid_parse(bp_args_text(args, BP_OPT_GRID, "paper"), &s->grid, err));

@@ -26,6 +26,8 @@ int bp_cli_main(int argc, char **argv);
 /* Prints the manual page of the commands in roff. */
 void bp_print_man(const struct bp_command *const *commands, size_t n, const char *version);
 
+enum { BP_MAX_THREADS = 1024 };
+
 /* Set by SIGINT and SIGTERM after bp_cli_catch_stop: long work ends at the next whole step. */
 extern atomic_bool bp_cli_stop;
 void bp_cli_catch_stop(void);

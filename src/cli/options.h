@@ -38,6 +38,7 @@
     X(PROGRESS, "progress", 0, "P", "auto (default), plain, json or none; on standard error")      \
     X(TABLE, "table", 0, "T", "the error table (default: the path in the plan)")                   \
     X(MODEL, "model", 0, "DIR", "check against this model, too")                                   \
+    X(REMEASURE, "remeasure", 0, NULL, "measure the chosen cells again from the model")            \
     X(LAYERS, "layers", 0, "N", "number of layers")                                                \
     X(HIDDEN, "hidden", 0, "N", "hidden size, a multiple of 64")                                   \
     X(SHAPES, "shapes", 0, "NAME", "shapes of a known model: llama-2-7b, llama-2-70b, tiny, ...")  \

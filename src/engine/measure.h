@@ -18,6 +18,7 @@
 #include "engine/config.h"
 #include "engine/err.h"
 #include "engine/model.h"
+#include "engine/table.h"
 
 /* How far a run is; counts of this shard alone. */
 struct bp_measure_progress {
@@ -52,6 +53,14 @@ struct bp_measure_options {
  * final counts. Sets BLAS to one thread for the whole process. */
 enum bp_status bp_measure(const struct bp_measure_options *options,
                           struct bp_measure_progress *progress, struct bp_err *err);
+
+/* Measures one cell of every row again, by the table's own method: error [n_matrices] gets that of
+ * candidate choice[i] of matrix i. On the kind of machine that measured the table the results are
+ * equal to the bit. fisher NULL = no weights. BP_ERR_INPUT: the table does not state a method that
+ * this bitplan has, or the model lacks a matrix. Sets BLAS to one thread. */
+enum bp_status bp_measure_again(const struct bp_table *table, const struct bp_model *model,
+                                const struct bp_model *fisher, const uint32_t *choice,
+                                unsigned threads, double *error, struct bp_err *err);
 
 /* Reads the weights of matrix i of `model` from `fisher` into F [d * k]. BP_ERR_INPUT: no such
  * tensor, another shape, a negative or non-finite value (tensor and index). */

@@ -9,6 +9,7 @@
 
 #include "engine/json_read.h"
 #include "engine/json_write.h"
+#include "engine/measure.h"
 #include "engine/mem.h"
 #include "engine/model.h"
 #include "engine/planner.h"
@@ -18,6 +19,7 @@
 static const double SUM_TOLERANCE = 1e-12;
 
 struct check {
+    const struct bp_verify_options *options;
     const char *path;          /* of the file */
     const char *label;         /* of the plan in it: "" or "[2]." in a list of plans */
     const struct cJSON *claim; /* the plan */
@@ -355,23 +357,52 @@ static enum bp_status compare_model(const struct check *c, const struct bp_model
     return BP_OK;
 }
 
-static enum bp_status check_model(struct check *c, const char *model_path, struct bp_err *err)
+/* The errors of the chosen cells, from the weights themselves. */
+static enum bp_status remeasure(struct check *c, const struct bp_model *model,
+                                const struct bp_model *fisher, struct bp_err *err)
 {
-    struct bp_model *model;
-    if (!model_path)
-        return BP_OK;
-    BP_TRY(bp_model_open(model_path, NULL, &model, err));
-    enum bp_status status = compare_model(c, model, err);
-    bp_model_close(model);
-    c->report->model_checked = status == BP_OK;
+    const struct bp_table *t = c->table;
+    double *error = bp_alloc(t->n_matrices, sizeof *error);
+    if (!error)
+        return bp_fail_nomem(err);
+    enum bp_status status =
+        bp_measure_again(t, model, fisher, c->choice, c->options->threads, error, err);
+    for (size_t i = 0; status == BP_OK && i < t->n_matrices; i++) {
+        double stated = t->error[i * t->n_candidates + c->choice[i]];
+        char where[64], says[BP_DOUBLE_TEXT], is[BP_DOUBLE_TEXT];
+        snprintf(where, sizeof where, "matrices[%zu].error", i);
+        if (stated != error[i])
+            status = mismatch(c, where, bp_double_format(stated, says),
+                              bp_double_format(error[i], is), err);
+        else
+            c->report->n_remeasured++;
+    }
+    free(error);
     return status;
 }
 
-static enum bp_status check_plan(struct check *c, const char *table_path, const char *model_path,
-                                 struct bp_err *err)
+static enum bp_status check_model(struct check *c, struct bp_err *err)
+{
+    const struct bp_verify_options *o = c->options;
+    struct bp_model *model, *fisher = NULL;
+    if (!o->model_path)
+        return BP_OK;
+    BP_TRY(bp_model_open(o->model_path, o->filter, &model, err));
+    enum bp_status status = compare_model(c, model, err);
+    c->report->model_checked = status == BP_OK;
+    if (status == BP_OK && o->remeasure && o->fisher_path)
+        status = bp_model_open(o->fisher_path, NULL, &fisher, err);
+    if (status == BP_OK && o->remeasure)
+        status = remeasure(c, model, fisher, err);
+    bp_model_close(model);
+    bp_model_close(fisher);
+    return status;
+}
+
+static enum bp_status check_plan(struct check *c, struct bp_err *err)
 {
     BP_TRY(check_format(c, err));
-    BP_TRY(open_table(c, table_path, err));
+    BP_TRY(open_table(c, c->options->table_path, err));
     BP_TRY(read_budget(c, err));
     BP_TRY(read_choice(c, err));
     BP_TRY(read_certificate(c, err));
@@ -385,14 +416,15 @@ static enum bp_status check_plan(struct check *c, const char *table_path, const 
     BP_TRY(compare_documents(c, err));
     BP_TRY(check_storage(c, err));
     BP_TRY(check_certificate(c, err));
-    BP_TRY(check_model(c, model_path, err));
+    BP_TRY(check_model(c, err));
     c->report->n_plans++;
     return BP_OK;
 }
 
-enum bp_status bp_verify_plan(const char *plan_path, const char *table_path, const char *model_path,
+enum bp_status bp_verify_plan(const struct bp_verify_options *options,
                               struct bp_verify_report *report, struct bp_err *err)
 {
+    const char *plan_path = options->plan_path;
     struct cJSON *root;
     *report = (struct bp_verify_report){0};
     BP_TRY(bp_json_read_file(plan_path, &root, err));
@@ -404,8 +436,9 @@ enum bp_status bp_verify_plan(const char *plan_path, const char *table_path, con
         char label[32] = "";
         if (list)
             snprintf(label, sizeof label, "[%zu].", i);
-        struct check c = {.path = plan_path, .label = label, .claim = node, .report = report};
-        status = check_plan(&c, table_path, model_path, err);
+        struct check c = {
+            .options = options, .path = plan_path, .label = label, .claim = node, .report = report};
+        status = check_plan(&c, err);
         bp_plan_free(c.plan);
         bp_planner_free(c.planner);
         bp_table_close(c.table);

@@ -1,16 +1,10 @@
 /* The decomposition against the authors' procedure, run with exact factorizations on the shared
  * 128 x 128 matrix at rank 8, with and without Fisher weights. Skips without the golden values. */
 #include <math.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
 
 #include "engine/config.h"
 #include "engine/lq.h"
-#include "npy.h"
+#include "fixture.h"
 
 enum { SIDE = 128, RANK = 8, TRACE = 100 };
 
@@ -28,7 +22,6 @@ static const double FINAL_WORST = 0.12;
 static const double SKETCH_MEAN = 0.025;
 static const double SKETCH_WORST = 0.12;
 
-static float *W, *F;
 static struct bp_grid paper;
 
 static int load(void **state)
@@ -37,10 +30,7 @@ static int load(void **state)
     bp_blas_single_thread();
     if (bp_grid_parse("paper", &paper, NULL) != BP_OK)
         return -1;
-    if (shared_has("golden")) {
-        W = npy_load("a_W", NULL);
-        F = npy_load("a_F", NULL);
-    }
+    fixture_load();
     return 0;
 }
 
@@ -48,17 +38,8 @@ static int unload(void **state)
 {
     (void)state;
     bp_grid_done(&paper);
-    free(W);
-    free(F);
+    fixture_free();
     return 0;
-}
-
-static void need_golden(void)
-{
-    if (!W) {
-        print_message("no golden values: set BP_SHARED\n");
-        skip();
-    }
 }
 
 static struct bp_lq_matrix golden_matrix(bool fisher)

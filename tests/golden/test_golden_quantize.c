@@ -1,49 +1,29 @@
 /* The quantizer against the authors' code: codebooks, codes, packed words, scales, dequantized
  * values, plain errors of 243 configs. Skips without the shared golden values. */
 #include <math.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
 
 #include "engine/config.h"
 #include "engine/nf.h"
 #include "engine/pack.h"
 #include "engine/quantize.h"
-#include "npy.h"
+#include "fixture.h"
 
 enum { N = 128 * 128 };
 
-static const double PLAIN_ERROR_TOLERANCE = 2e-6; /* relative; SPEC part A, "Tolerances" */
-
-static float *W, *F;
+static const double PLAIN_ERROR_TOLERANCE = 2e-6; /* relative: both sides accumulate FP32 values */
 
 static int load(void **state)
 {
     (void)state;
-    if (!shared_has("golden"))
-        return 0;
-    W = npy_load("a_W", NULL);
-    F = npy_load("a_F", NULL);
+    fixture_load();
     return 0;
 }
 
 static int unload(void **state)
 {
     (void)state;
-    free(W);
-    free(F);
+    fixture_free();
     return 0;
-}
-
-static void need_golden(void)
-{
-    if (!W) {
-        print_message("no golden values: set BP_SHARED\n");
-        skip();
-    }
 }
 
 static void codebooks_and_bounds_are_the_authors_to_the_bit(void **state)

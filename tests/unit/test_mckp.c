@@ -401,7 +401,7 @@ static void matches_the_oracle_on_identical_classes(void **state)
 static void matches_the_oracle_on_costs_along_a_line(void **state)
 {
     (void)state;
-    match_oracle(LINE, SHARE(60), 24);
+    match_oracle(LINE, SHARE(48), 20);
 }
 
 static void matches_the_oracle_on_costs_close_to_a_line(void **state)
@@ -738,7 +738,7 @@ static void hundreds_of_identical_classes_are_closed(void **state)
     struct bp_mckp *m = build(&t.problem);
     struct rng g = rng_seed(9);
     uint32_t choice[224];
-    for (int i = 0; i < SHARE(8); i++) {
+    for (int i = 0; i < SHARE(4); i++) {
         struct bp_mckp_result r;
         assert_true(solve(m, &t.problem, random_budget(&g, m), &r, choice));
     }

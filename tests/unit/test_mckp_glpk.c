@@ -85,19 +85,19 @@ static void agrees_with_glpk(int kind, int n_tables)
 static void agrees_with_glpk_where_weights_share_a_unit(void **state)
 {
     (void)state;
-    agrees_with_glpk(0, 6);
+    agrees_with_glpk(0, 4);
 }
 
 static void agrees_with_glpk_where_weights_share_no_unit(void **state)
 {
     (void)state;
-    agrees_with_glpk(1, 6);
+    agrees_with_glpk(1, 4);
 }
 
 static void agrees_with_glpk_on_costs_without_a_law(void **state)
 {
     (void)state;
-    agrees_with_glpk(2, 6);
+    agrees_with_glpk(2, 4);
 }
 
 static void both_ends_of_the_range_agree(void **state)

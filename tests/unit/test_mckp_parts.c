@@ -126,7 +126,7 @@ static void the_narrow_dense_program_only_improves_the_plan(void **state)
 static void a_closed_big_leaf_is_exact(void **state)
 {
     (void)state;
-    match(big_leaf, false, SHARE(160));
+    match(big_leaf, false, SHARE(60));
 }
 
 static void the_dense_program_gives_up_at_its_limit(void **state)
