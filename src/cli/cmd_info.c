@@ -269,36 +269,68 @@ static enum bp_status info_table(const struct bp_args *args, struct bp_err *err)
 
 /* --- plans --- */
 
-/* The figures as the plan states them; `verify` is what recomputes them. */
+/* What `info` shows of a plan: its own words; `verify` is what recomputes them. */
+struct plan_words {
+    const char *model, *proof;
+    double bits_per_param, error;
+    size_t n_matrices;
+};
+
+static bool read_plan(const struct cJSON *node, struct plan_words *w)
+{
+    const char *format = bp_json_string(bp_json_member(node, "format"));
+    const struct cJSON *totals = bp_json_member(node, "totals");
+    w->model = bp_json_string(bp_json_member(bp_json_member(node, "model"), "name"));
+    w->proof = bp_json_string(bp_json_member(bp_json_member(node, "certificate"), "status"));
+    w->n_matrices = bp_json_count(bp_json_member(node, "matrices"));
+    return format && strcmp(format, "bitplan.plan") == 0 && w->model && w->proof &&
+           bp_json_double(bp_json_member(totals, "bits_per_param"), &w->bits_per_param) &&
+           bp_json_double(bp_json_member(totals, "error"), &w->error);
+}
+
+static void print_plan(const char *path, const struct plan_words *w)
+{
+    printf("%s: a plan for %s: %zu matrices, %.4f bits/param, error %.9g, %s\n",
+           bp_printable(path).text, *w->model ? bp_printable(w->model).text : "a model",
+           w->n_matrices, w->bits_per_param, w->error, bp_printable(w->proof).text);
+}
+
+static void plan_json(const struct plan_words *w, struct bp_json_out *out)
+{
+    struct cJSON *node = bp_json_put_object(out, out->root, NULL);
+    bp_json_put_string(out, node, "what", "plan");
+    bp_json_put_string(out, node, "model", w->model);
+    bp_json_put_u64(out, node, "matrices", w->n_matrices);
+    bp_json_put_double(out, node, "bits_per_param", w->bits_per_param);
+    bp_json_put_double(out, node, "error", w->error);
+    bp_json_put_string(out, node, "status", w->proof);
+}
+
+/* A file holds a plan or a list of them; with --json a list either way. */
 static enum bp_status info_plan(const struct bp_args *args, struct bp_err *err)
 {
     const char *path = args->operands[0];
+    const bool json = bp_args_has(args, BP_OPT_JSON);
     struct cJSON *root;
+    struct bp_json_out out;
     BP_TRY(bp_json_read_file(path, &root, err));
-    enum bp_status status = BP_OK;
-    size_t i = 0;
+    bp_json_out_array(&out);
     const bool list = bp_json_is_array(root);
     const struct cJSON *node = list ? bp_json_first(root) : root;
-    for (; node && status == BP_OK; node = list ? bp_json_next(node) : NULL, i++) {
-        const char *format = bp_json_string(bp_json_member(node, "format"));
-        const struct cJSON *totals = bp_json_member(node, "totals");
-        const char *proof =
-            bp_json_string(bp_json_member(bp_json_member(node, "certificate"), "status"));
-        const char *model = bp_json_string(bp_json_member(bp_json_member(node, "model"), "name"));
-        double bpp, error;
-        if (!format || strcmp(format, "bitplan.plan") != 0 || !proof ||
-            !bp_json_double(bp_json_member(totals, "bits_per_param"), &bpp) ||
-            !bp_json_double(bp_json_member(totals, "error"), &error))
+    enum bp_status status = node ? BP_OK : bp_fail(err, BP_ERR_INPUT, "%s: an empty list", path);
+    for (; node && status == BP_OK; node = list ? bp_json_next(node) : NULL) {
+        struct plan_words words;
+        if (!read_plan(node, &words))
             status =
                 bp_fail(err, BP_ERR_INPUT, "%s: JSON, but not a plan that bitplan knows", path);
+        else if (json)
+            plan_json(&words, &out);
         else
-            printf("%s: a plan for %s: %zu matrices, %.4f bits/param, error %.9g, %s\n",
-                   bp_printable(path).text, model ? bp_printable(model).text : "a model",
-                   bp_json_count(bp_json_member(node, "matrices")), bpp, error,
-                   bp_printable(proof).text);
+            print_plan(path, &words);
     }
-    if (status == BP_OK && i == 0)
-        status = bp_fail(err, BP_ERR_INPUT, "%s: an empty list", path);
+    if (status == BP_OK && json)
+        status = bp_cli_emit_json(args, &out, true, err);
+    bp_json_out_done(&out);
     bp_json_free(root);
     return status;
 }
@@ -322,14 +354,12 @@ static enum bp_status run(const struct bp_args *args, struct bp_err *err)
     struct stat st;
     if (stat(path, &st) != 0)
         return bp_fail(err, BP_ERR_INPUT, "%s: %s", path, strerror(errno));
-    if (S_ISREG(st.st_mode) && starts_like_json(path)) {
-        if (bp_args_has(args, BP_OPT_JSON))
-            return bp_fail(err, BP_ERR_USAGE, "%s: is JSON itself; info has no --json of it", path);
-        return info_plan(args, err);
-    }
-    if (S_ISREG(st.st_mode) && bp_table_looks_like(path))
-        return info_table(args, err);
-    return info_model(args, err);
+    const bool plan = S_ISREG(st.st_mode) && starts_like_json(path);
+    const bool table = S_ISREG(st.st_mode) && !plan && bp_table_looks_like(path);
+    if ((plan || table) && (bp_args_has(args, BP_OPT_INCLUDE) || bp_args_has(args, BP_OPT_EXCLUDE)))
+        return bp_fail(err, BP_ERR_USAGE, "%s: is a %s; --include and --exclude are for models",
+                       path, plan ? "plan" : "table");
+    return plan ? info_plan(args, err) : table ? info_table(args, err) : info_model(args, err);
 }
 
 static const enum bp_option options[] = {BP_OPT_INCLUDE, BP_OPT_EXCLUDE, BP_OPT_JSON};

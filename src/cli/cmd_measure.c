@@ -8,6 +8,7 @@
 #include "engine/measure.h"
 #include "engine/parallel.h"
 #include "engine/printable.h"
+#include "engine/safetensors.h"
 
 enum { MAX_RANKS = 16 };
 
@@ -91,6 +92,14 @@ static enum bp_status read_options(const struct bp_args *args, struct setup *s, 
     return BP_OK;
 }
 
+/* Weights are what nobody gets back: no option replaces them. */
+static enum bp_status keep_files(const struct bp_model *model, const char *path, struct bp_err *err)
+{
+    for (size_t i = 0; model && i < model->n_files; i++)
+        BP_TRY(bp_cli_keep_input(path, model->files[i]->path, err));
+    return BP_OK;
+}
+
 static enum bp_status open_inputs(const struct bp_args *args, struct setup *s, struct bp_err *err)
 {
     struct bp_model_filter filter = bp_cli_filter(args);
@@ -106,6 +115,8 @@ static enum bp_status open_inputs(const struct bp_args *args, struct setup *s, s
             args->operands[0], s->model->n_tensors);
     if (fisher)
         BP_TRY(bp_model_open(fisher, NULL, &s->fisher, err));
+    BP_TRY(keep_files(s->model, s->options.path, err));
+    BP_TRY(keep_files(s->fisher, s->options.path, err));
     s->options.model = s->model;
     s->options.fisher = s->fisher;
     s->options.fisher_source = fisher;

@@ -47,6 +47,8 @@ static enum bp_status read_range(const struct bp_args *args, const struct bp_pla
     BP_TRY(read_millionths(args, BP_OPT_FROM, &r->from, err));
     BP_TRY(read_millionths(args, BP_OPT_TO, &r->to, err));
     BP_TRY(read_millionths(args, BP_OPT_STEP, &r->step, err));
+    if (!bp_args_has(args, BP_OPT_TO) && r->to < r->from)
+        r->to = r->from;
     if (r->step == 0 || r->from > r->to || (r->to - r->from) / r->step >= MAX_STEPS)
         return bp_fail(
             err, BP_ERR_USAGE,

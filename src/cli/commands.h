@@ -40,6 +40,10 @@ enum bp_status bp_cli_emit_json(const struct bp_args *args, const struct bp_json
                                 bool to_stdout, struct bp_err *err);
 enum bp_status bp_cli_emit_text(const struct bp_args *args, const char *text, struct bp_err *err);
 
+/* BP_ERR_MISMATCH when the output `path` is the file `input`: --force replaces results, never what
+ * they are made from. */
+enum bp_status bp_cli_keep_input(const char *path, const char *input, struct bp_err *err);
+
 /* A plan for people: allocation per layer and kind, totals, baselines, memory. */
 void bp_print_plan(const struct bp_plan *plan, FILE *out);
 
@@ -59,6 +63,7 @@ struct bp_progress {
     const char *unit; /* "cells" */
     double start, last;
     uint64_t before; /* done at the start: no part of the rate */
+    bool complete;   /* the last report, done == total, was shown */
     bool drawn;      /* a bar stands on the line */
 };
 

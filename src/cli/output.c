@@ -1,6 +1,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "cli/commands.h"
 #include "engine/file_out.h"
@@ -16,9 +17,21 @@ static enum bp_status print_all(const char *text, struct bp_err *err)
     return BP_OK;
 }
 
+enum bp_status bp_cli_keep_input(const char *path, const char *input, struct bp_err *err)
+{
+    struct stat out, in;
+    if (stat(path, &out) != 0 || stat(input, &in) != 0 || out.st_dev != in.st_dev ||
+        out.st_ino != in.st_ino)
+        return BP_OK;
+    return bp_fail(err, BP_ERR_MISMATCH, "%s: is what is read here and was kept; give another -o",
+                   path);
+}
+
 static enum bp_status write_output(const struct bp_args *args, const char *path, const char *text,
                                    struct bp_err *err)
 {
+    for (size_t i = 0; i < args->command->n_operands; i++)
+        BP_TRY(bp_cli_keep_input(path, args->operands[i], err));
     return bp_file_write(path, text, strlen(text), bp_args_has(args, BP_OPT_FORCE), err);
 }
 

@@ -92,8 +92,10 @@ void bp_progress_show(struct bp_progress *p, uint64_t done, uint64_t total, cons
         p->start = now;
         p->last = p->mode == BP_PROGRESS_PLAIN ? now : 0.0; /* the first line after a while */
     }
-    if (p->mode == BP_PROGRESS_NONE || (now - p->last < interval[p->mode] && done < total))
+    if (p->mode == BP_PROGRESS_NONE || p->complete ||
+        (now - p->last < interval[p->mode] && done < total))
         return;
+    p->complete = done == total;
     if (done == total && p->mode == BP_PROGRESS_PLAIN)
         return; /* the closing line of the command says it */
     p->last = now;

@@ -140,7 +140,7 @@ void bp_print_plan(const struct bp_plan *plan, FILE *out)
             bp_plan_effective_bits_per_param(plan));
     fprintf(out, "error       %.9g", plan->error);
     if (isfinite(plan->relative_error))
-        fprintf(out, " (%.4g of the weights' own)", plan->relative_error);
+        fprintf(out, ", relative %.4g (1 = keeping nothing)", plan->relative_error);
     if (c->optimal)
         fprintf(out, ", optimal (proved)\n");
     else

@@ -1,8 +1,11 @@
 #include "engine/budget.h"
 
 #include <ctype.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "engine/json_write.h"
 
 __extension__ typedef unsigned __int128 u128;
 
@@ -47,13 +50,25 @@ const char *bp_budget_unit_name(enum bp_budget_unit unit)
     return unit == BP_BUDGET_BYTES ? "bytes" : "bits/param";
 }
 
+/* A decimal of more digits than every double holds becomes the one that its double prints: a plan
+ * records the double, and its budget must follow from that alone. */
+static void keep_what_a_double_holds(const char *text, struct bp_decimal *value)
+{
+    char shortest[BP_DOUBLE_TEXT];
+    const char *end;
+    if (value->digits >= UINT64_C(1000000000000000))
+        bp_decimal_parse(bp_double_format(strtod(text, NULL), shortest), value, &end);
+}
+
 enum bp_status bp_budget_parse_bits(const char *text, uint64_t params, struct bp_budget *out,
                                     struct bp_err *err)
 {
     struct bp_decimal value;
     const char *end;
-    if (!bp_decimal_parse(text, &value, &end) || *end || strtod(text, NULL) > 64.0 ||
-        value.digits == 0 || !times_floor(value, params, &out->bits))
+    bool good = bp_decimal_parse(text, &value, &end) && !*end && strtod(text, NULL) <= 64.0;
+    if (good)
+        keep_what_a_double_holds(text, &value);
+    if (!good || value.digits == 0 || !times_floor(value, params, &out->bits))
         return bp_fail(err, BP_ERR_USAGE,
                        "'%s' is no budget in bits/param: a number like 2.75, above 0, at most 64",
                        text);

@@ -17,7 +17,8 @@ struct bp_budget {
     uint64_t bits; /* floor of what that means for the planned matrices */
 };
 
-/* "2.75": a plain decimal above 0 and at most 64, per parameter of `params`. */
+/* "2.75": a plain decimal above 0 and at most 64, per parameter of `params`. Beyond 15 digits it
+ * counts as the nearest double's shortest decimal, which is what a plan records. */
 enum bp_status bp_budget_parse_bits(const char *text, uint64_t params, struct bp_budget *out,
                                     struct bp_err *err);
 

@@ -181,7 +181,10 @@ static enum bp_status parse_axis(struct axes *axes, int axis, char *list, struct
     size_t n = 0;
     for (char *word; (word = strsep(&list, ","));) {
         unsigned long value;
-        if (!axis_value(axis, word, &value) || n == MAX_VALUES)
+        if (n == MAX_VALUES)
+            return bp_fail(err, BP_ERR_USAGE, "grid: %s has more than %d values", axis_names[axis],
+                           MAX_VALUES);
+        if (!axis_value(axis, word, &value))
             return bp_fail(
                 err, BP_ERR_USAGE,
                 "grid: '%s' is no value of %s (b0, b1: 2, 3, 4, 8; b2: bf16, fp16, fp32; "

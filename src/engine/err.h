@@ -27,11 +27,11 @@ enum bp_status bp_fail_in(struct bp_err *err, enum bp_status status, const char 
 enum bp_status bp_fail_nomem(struct bp_err *err);
 
 /* Forwards a failure (negative or soft): leaves the enclosing function with the status. */
-#define BP_TRY(call)                                                                               \
-    do {                                                                                           \
-        enum bp_status bp_try_status_ = (call);                                                    \
-        if (bp_try_status_ != BP_OK)                                                               \
-            return bp_try_status_;                                                                 \
+#define BP_TRY(call)                            \
+    do {                                        \
+        enum bp_status bp_try_status_ = (call); \
+        if (bp_try_status_ != BP_OK)            \
+            return bp_try_status_;              \
     } while (0)
 
 #endif

@@ -163,12 +163,17 @@ static void sync_folder(const char *path)
     free(folder);
 }
 
-/* Gives the temporary file its name. link() fails where the name is taken, also when two processes
- * arrive at once; file systems without hard links get a check and a rename. */
+/* Gives the temporary file its name in one step that fails where the name is taken, also when two
+ * processes arrive at once. A file system that has no such rename has hard links (a network one);
+ * one without either gets a check and a rename. */
 static int publish(const struct bp_file_out *out, bool replace)
 {
     if (replace)
         return rename(out->temp_path, out->path);
+    if (renameat2(AT_FDCWD, out->temp_path, AT_FDCWD, out->path, RENAME_NOREPLACE) == 0)
+        return 0;
+    if (errno != EINVAL && errno != ENOSYS)
+        return -1;
     if (link(out->temp_path, out->path) == 0) {
         unlink(out->temp_path);
         return 0; /* the file is there, whatever becomes of its other name */

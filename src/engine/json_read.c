@@ -256,7 +256,7 @@ enum bp_status bp_json_read_file(const char *path, struct cJSON **out, struct bp
     *out = NULL;
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0)
-        return bp_fail(err, BP_ERR_FAILED, "%s: cannot be opened: %s", path, strerror(errno));
+        return bp_fail(err, BP_ERR_INPUT, "%s: cannot be opened: %s", path, strerror(errno));
     enum bp_status status = read_all(fd, path, &text, &n, err);
     close(fd);
     if (status != BP_OK)

@@ -25,8 +25,8 @@ struct cJSON;
 
 enum { BP_JSON_MAX_BYTES = 512 << 20, BP_JSON_MAX_DEPTH = 256 };
 
-/* Reads a file of at most BP_JSON_MAX_BYTES. BP_ERR_FAILED when it cannot be read, BP_ERR_INPUT
- * when it is not JSON. *out is freed with bp_json_free. */
+/* Reads a file of at most BP_JSON_MAX_BYTES. BP_ERR_INPUT when it cannot be opened or is not JSON,
+ * BP_ERR_FAILED when reading it fails. *out is freed with bp_json_free. */
 enum bp_status bp_json_read_file(const char *path, struct cJSON **out, struct bp_err *err);
 
 /* The same on text [n], which need not end with a NUL; `label` stands in messages for the path. */

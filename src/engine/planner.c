@@ -272,20 +272,25 @@ enum bp_status bp_planner_assemble(const struct bp_planner *p, const struct bp_b
 
 /* --- solving --- */
 
+/* a / b in millionths, rounded up in integers, so that what is read is enough when typed. */
+static uint64_t millionths_up(uint64_t a, uint64_t b)
+{
+    __extension__ typedef unsigned __int128 u128;
+    return (uint64_t)(((u128)a * 1000000 + b - 1) / b);
+}
+
 static enum bp_status too_small(const struct bp_planner *p, const struct bp_budget *budget,
                                 struct bp_err *err)
 {
     uint64_t least, most;
     bp_planner_range(p, &least, &most);
-    /* Rounded up in the last digit shown, so that what is read here is enough when typed. */
-    double least_bpp = ceil((double)least / (double)p->params * 1e6) / 1e6;
-    return bp_fail(
-        err, BP_INFEASIBLE,
-        "%s: a budget of %.10g %s (%s bits) is below the least possible: %.6f bits/param, "
-        "%s bytes (%s bits)",
-        p->table->path, budget->asked, bp_budget_unit_name(budget->unit),
-        bp_grouped(budget->bits).text, least_bpp, bp_grouped((least + 7) / 8).text,
-        bp_grouped(least).text);
+    const uint64_t least_bpp = millionths_up(least, p->params);
+    return bp_fail(err, BP_INFEASIBLE,
+                   "%s: a budget of %.10g %s (%s bits) is below the least possible: %" PRIu64
+                   ".%06" PRIu64 " bits/param, %s bytes (%s bits)",
+                   p->table->path, budget->asked, bp_budget_unit_name(budget->unit),
+                   bp_grouped(budget->bits).text, least_bpp / 1000000, least_bpp % 1000000,
+                   bp_grouped((least + 7) / 8).text, bp_grouped(least).text);
 }
 
 static enum bp_status run_solver(struct bp_planner *p, const struct bp_budget *budget,

@@ -1,7 +1,7 @@
 /*
  * Counter-based random numbers: Philox4x32-10 (Salmon, Moraes, Dror, Shaw, "Parallel random
- * numbers: as easy as 1, 2, 3", SC 2011). Element i of a stream is a pure function of (key, i), so a
- * result does not depend on threads, order, shards or restarts.
+ * numbers: as easy as 1, 2, 3", SC 2011). Element i of a stream is a pure function of (key, i), so
+ * a result does not depend on threads, order, shards or restarts.
  */
 #ifndef BP_ENGINE_RNG_H
 #define BP_ENGINE_RNG_H

@@ -285,7 +285,7 @@ enum bp_status bp_st_open(const char *path, struct bp_st **out, struct bp_err *e
     /* Not blocking: a named pipe must be refused, not waited for. */
     st->fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (st->fd < 0)
-        status = bp_fail(err, BP_ERR_FAILED, "%s: cannot be opened: %s", path, strerror(errno));
+        status = bp_fail(err, BP_ERR_INPUT, "%s: cannot be opened: %s", path, strerror(errno));
     else
         status = map_file(st, err);
     if (status == BP_OK)

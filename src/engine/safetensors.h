@@ -98,7 +98,8 @@ struct bp_st {
 
 /* Opens and maps a file. BP_ERR_INPUT with a sentence that starts with the path for anything that
  * is not a valid safetensors file: a Git LFS pointer, a truncated file (how many bytes are missing)
- * and trailing bytes are named as what they are. BP_ERR_FAILED when it cannot be read. */
+ * and trailing bytes are named as what they are. So is a file that cannot be
+ * opened; BP_ERR_FAILED when the system fails while it is read. */
 enum bp_status bp_st_open(const char *path, struct bp_st **out, struct bp_err *err);
 
 /* The same on bytes in memory, which must outlive the result; `path` only labels messages. */

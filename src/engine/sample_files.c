@@ -12,6 +12,7 @@
 
 #include "engine/file_out.h"
 #include "engine/mem.h"
+#include "engine/printable.h"
 #include "engine/safetensors.h"
 #include "engine/sample_weights.h"
 
@@ -127,8 +128,9 @@ static enum bp_status check_space(const struct job *job, struct bp_err *err)
     double needed = 2.0 * (double)job->layout->params;
     double there = (double)fs.f_bavail * (double)fs.f_frsize;
     if (needed > there)
-        return bp_fail(err, BP_ERR_FAILED, "%s: the model takes %.1f GB, but only %.1f GB are free",
-                       job->dir, needed * 1e-9, there * 1e-9);
+        return bp_fail(err, BP_ERR_FAILED, "%s: the model takes %s bytes, but only %s are free",
+                       job->dir, bp_grouped((uint64_t)needed).text,
+                       bp_grouped((uint64_t)there).text);
     return BP_OK;
 }
 

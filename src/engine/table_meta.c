@@ -173,7 +173,7 @@ static enum bp_status parse_matrix(const struct cJSON *node, const char *path, s
     if (!name || !*name)
         return bp_fail(err, BP_ERR_INPUT, "%s: matrix %zu has no name", path, i);
     BP_TRY(keep_string(&m->name, name, err));
-    if (bp_json_count(shape) != 2 || !bp_json_u64(d, &m->d) ||
+    if (!bp_json_is_array(shape) || bp_json_count(shape) != 2 || !bp_json_u64(d, &m->d) ||
         !bp_json_u64(bp_json_next(d), &m->k) || m->d == 0 || m->k == 0 || m->d > INT_MAX ||
         m->k > INT_MAX)
         return bp_fail(err, BP_ERR_INPUT, "%s: matrix %s has no shape of two positive sizes", path,

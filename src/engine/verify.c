@@ -18,6 +18,9 @@
 /* What a relative comparison of two sums in double may differ by; equal plans are far closer. */
 static const double SUM_TOLERANCE = 1e-12;
 
+/* How far below an optimum GLPK's own bound may lie: its relative tolerance and then some. */
+static const double GLPK_GAP = 1e-5;
+
 struct check {
     const struct bp_verify_options *options;
     const char *path;          /* of the file */
@@ -95,9 +98,9 @@ static enum bp_status read_budget(struct check *c, struct bp_err *err)
     }
     return status == BP_OK ? BP_OK
                            : bp_fail(err, BP_ERR_INPUT,
-                                     "%s: budget: no \"asked\" and \"unit\" in "
+                                     "%s: %sbudget: no \"asked\" and \"unit\" in "
                                      "bits/param or bytes",
-                                     c->path);
+                                     c->path, c->label);
 }
 
 /* The candidate that a matrix of the plan names, by config and rank or by label. */
@@ -159,6 +162,36 @@ static const char *claimed_grid(const struct check *c)
     return NULL;
 }
 
+/* Opens the planner under the plan's own constraints; what is wrong with them is wrong with the
+ * plan, not with a command line. */
+static enum bp_status open_planner(struct check *c, struct bp_err *err)
+{
+    enum bp_status status = bp_planner_new(c->table, claimed_grid(c), &c->planner, err);
+    if (status == BP_ERR_USAGE || status == BP_INFEASIBLE)
+        return bp_fail_in(err, BP_ERR_INPUT, "%s: %sconstraints", c->path, c->label);
+    return status;
+}
+
+/* Every matrix takes a candidate of the grid that the plan was restricted to. */
+static enum bp_status check_grid(const struct check *c, struct bp_err *err)
+{
+    const char *text = claimed_grid(c);
+    struct bp_grid grid;
+    enum bp_status status = BP_OK;
+    if (!text)
+        return BP_OK;
+    BP_TRY(bp_grid_parse(text, &grid, err));
+    for (size_t i = 0; i < c->table->n_matrices && status == BP_OK; i++) {
+        const struct bp_candidate *candidate = &c->table->candidates[c->choice[i]];
+        if (candidate->foreign || !bp_grid_has(&grid, &candidate->config))
+            status = bp_fail(err, BP_ERR_MISMATCH,
+                             "%s: %smatrices[%zu].config is wrong: it is not in the grid '%s'",
+                             c->path, c->label, i, bp_printable(text).text);
+    }
+    bp_grid_done(&grid);
+    return status;
+}
+
 /* --- the certificate --- */
 
 static enum bp_status read_certificate(struct check *c, struct bp_err *err)
@@ -171,7 +204,8 @@ static enum bp_status read_certificate(struct check *c, struct bp_err *err)
         !bp_json_double(bp_json_member(node, "lower_bound"), bound) ||
         !bp_json_double(member(c->claim, "totals", "error"), &error))
         return bp_fail(err, BP_ERR_INPUT,
-                       "%s: certificate: no \"status\", \"lower_bound\" and \"method\"", c->path);
+                       "%s: %scertificate: no \"status\", \"lower_bound\" and \"method\"", c->path,
+                       c->label);
     c->certificate.optimal = strcmp(status, "optimal") == 0;
     c->certificate.method = strcmp(method, "glpk") == 0 ? "glpk" : "mckp";
     c->certificate.gap = error > 0.0 ? (error - *bound) / error : 0.0;
@@ -186,10 +220,10 @@ static enum bp_status check_certificate(struct check *c, struct bp_err *err)
     char says[BP_DOUBLE_TEXT], is[BP_DOUBLE_TEXT];
     enum bp_status status = bp_planner_solve(c->planner, &c->budget, BP_SOLVER_MCKP, &best, err);
     if (status == BP_INFEASIBLE)
-        return bp_fail_in(err, BP_ERR_MISMATCH, "%s: budget is wrong", c->path);
+        return bp_fail_in(err, BP_ERR_MISMATCH, "%s: %sbudget is wrong", c->path, c->label);
     if (status != BP_OK && status != BP_LIMIT)
         return status;
-    const double found = best->error;
+    const double found = best->error, bound = best->certificate.lower_bound;
     bp_plan_free(best);
     if (c->certificate.lower_bound > found * (1.0 + SUM_TOLERANCE))
         return mismatch(c, "certificate.lower_bound",
@@ -203,6 +237,12 @@ static enum bp_status check_certificate(struct check *c, struct bp_err *err)
             "%s: %scertificate.status is wrong: the plan says optimal at an error of %s, but "
             "%s is possible within its budget",
             c->path, c->label, bp_double_format(c->plan->error, says), bp_double_format(found, is));
+    /* A closed search has one bound, whoever ran it; GLPK's is its own. */
+    const bool closed = status == BP_OK && strcmp(c->certificate.method, "mckp") == 0;
+    if (closed ? c->certificate.lower_bound != bound : c->certificate.gap > GLPK_GAP)
+        return mismatch(c, "certificate.lower_bound",
+                        bp_double_format(c->certificate.lower_bound, says),
+                        bp_double_format(bound, is), err);
     c->report->n_optimal += status == BP_OK;
     return BP_OK;
 }
@@ -241,6 +281,19 @@ static bool same_value(const struct cJSON *a, const struct cJSON *b)
     return bp_json_is_null(a) && bp_json_is_null(b);
 }
 
+/* A member that no plan has is no figure that anybody checked. */
+static enum bp_status check_unknown(const struct check *c, const struct cJSON *claim,
+                                    const struct cJSON *truth, const char *where,
+                                    struct bp_err *err)
+{
+    for (const struct cJSON *node = bp_json_first(claim); node; node = bp_json_next(node))
+        if (!bp_json_member(truth, bp_json_key(node)))
+            return bp_fail(err, BP_ERR_MISMATCH, "%s: %s%s%s%s is wrong: plans have no such figure",
+                           c->path, c->label, where, *where ? "." : "",
+                           bp_printable(bp_json_key(node)).text);
+    return BP_OK;
+}
+
 static enum bp_status compare(struct check *c, const struct cJSON *claim, const struct cJSON *truth,
                               const char *where, struct bp_err *err)
 {
@@ -250,7 +303,7 @@ static enum bp_status compare(struct check *c, const struct cJSON *claim, const 
     bool same_kind = bp_json_is_object(truth) == bp_json_is_object(claim) &&
                      bp_json_is_array(truth) == bp_json_is_array(claim);
     if (!claim || !same_kind || (!nested && !same_value(claim, truth)) ||
-        (nested && bp_json_count(claim) != bp_json_count(truth))) {
+        (bp_json_is_array(truth) && bp_json_count(claim) != bp_json_count(truth))) {
         char says[BP_DOUBLE_TEXT + 64], is[BP_DOUBLE_TEXT + 64];
         describe(claim, says);
         describe(truth, is);
@@ -277,7 +330,7 @@ static enum bp_status compare(struct check *c, const struct cJSON *claim, const 
             return status;
         other = bp_json_next(other);
     }
-    return BP_OK;
+    return bp_json_is_object(truth) ? check_unknown(c, claim, truth, where, err) : BP_OK;
 }
 
 static enum bp_status compare_documents(struct check *c, struct bp_err *err)
@@ -406,7 +459,8 @@ static enum bp_status check_plan(struct check *c, struct bp_err *err)
     BP_TRY(read_budget(c, err));
     BP_TRY(read_choice(c, err));
     BP_TRY(read_certificate(c, err));
-    BP_TRY(bp_planner_new(c->table, claimed_grid(c), &c->planner, err));
+    BP_TRY(open_planner(c, err));
+    BP_TRY(check_grid(c, err));
     BP_TRY(bp_planner_assemble(c->planner, &c->budget, c->choice, &c->certificate, &c->plan, err));
     c->report->n_matrices += c->table->n_matrices;
     if (c->plan->storage_bits > c->budget.bits)

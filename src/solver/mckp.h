@@ -10,7 +10,9 @@
  *
  * A `struct bp_mckp` is built once per table and grid and then solved for many budgets. It holds
  * its own workspace: one thread at a time, different structs are independent. It copies what it
- * needs: the arrays of the problem may go away after bp_mckp_new.
+ * needs: the arrays of the problem may go away after bp_mckp_new. The workspace only grows, so that
+ * a warmed-up solver allocates nothing, and what the search may take is bounded (about 400 MB in
+ * the worst case, a few MB on ordinary tables) also where the work is not.
  */
 #ifndef BP_SOLVER_MCKP_H
 #define BP_SOLVER_MCKP_H
@@ -32,7 +34,8 @@ struct bp_mckp_problem {
 
 /* When to give up proving. Deterministic work, not time, so that equal inputs give equal plans. */
 struct bp_mckp_limits {
-    uint64_t max_work; /* in elementary steps of the search (about 1 ns each); 0 = no limit */
+    /* In elementary steps of the search (about 1 ns each), kept to roughly; 0 = no limit. */
+    uint64_t max_work;
 };
 
 struct bp_mckp_result {
@@ -63,7 +66,9 @@ uint64_t bp_mckp_min_weight(const struct bp_mckp *m);
 uint64_t bp_mckp_max_weight(const struct bp_mckp *m);
 
 /* The least cost within `budget`. choice [n_classes] gets a column for each class.
- * BP_OK: optimal, proved. BP_LIMIT: best found, true gap between lower_bound and cost.
+ * BP_OK: optimal, proved; lower_bound is then below cost by no more than the rounding of the fixed
+ * point. BP_LIMIT: best found, true gap between lower_bound and cost; without limits too, when the
+ * search has reached its bound of memory.
  * BP_INFEASIBLE: budget below bp_mckp_min_weight; outputs untouched. Equal inputs give equal
  * choices; of two items of one class with equal weight and cost the lower column is taken, of two
  * with equal cost the lighter. limits may be NULL (no limit). */

@@ -4,8 +4,8 @@
  * restricted classes corrected, in microseconds. Every node is first tried as a leaf.
  *
  * The plain search is slow to close tables with many equal classes, so at given node counts the
- * root is tried again as one big leaf, and the dense program may spend as much as the search has
- * spent by then.
+ * root is tried again as one big leaf, and the dense program runs with an allowance that grows with
+ * the work spent by then.
  */
 #include "solver/mckp_impl.h"
 
@@ -260,6 +260,16 @@ static enum bp_mckp_outcome dense(struct bp_mckp *m, double max_cells, bool narr
     return bp_mckp_dp(m, max_cells < left ? max_cells : left, narrow);
 }
 
+/* A big leaf of no more states than the work left allows. */
+static enum bp_mckp_outcome big_leaf(struct bp_mckp *m, const struct bp_mckp_leaf *leaf,
+                                     size_t max_states)
+{
+    double allowed = work_left(m) / 8;
+    if (allowed < (double)max_states)
+        max_states = (size_t)allowed;
+    return max_states > 0 ? bp_mckp_leaf_big(m, leaf, max_states) : BP_MCKP_OPEN;
+}
+
 /* A node as a leaf: OPEN when it has to be branched; then work.move and *leaf describe it. */
 static enum bp_mckp_outcome try_leaf(struct bp_mckp *m, const struct bp_mckp_node *x,
                                      struct progress *p, struct bp_mckp_leaf *leaf)
@@ -279,7 +289,7 @@ static enum bp_mckp_outcome try_leaf(struct bp_mckp *m, const struct bp_mckp_nod
     if (outcome == BP_MCKP_OPEN && p->nodes >= 16 &&
         (is_power_of_two(p->nodes) || p->big_closed * 2 >= p->big_tried)) {
         size_t part = p->nodes >= 256 ? 3 : p->nodes >= 64 ? 8 : 32;
-        outcome = bp_mckp_leaf_big(m, leaf, BIG_STATES / part);
+        outcome = big_leaf(m, leaf, BIG_STATES / part);
         p->big_tried++;
         p->big_closed += outcome == BP_MCKP_CLOSED;
     }
@@ -296,7 +306,7 @@ static enum bp_mckp_outcome retry_root(struct bp_mckp *m, const struct progress 
         return BP_MCKP_CLOSED;
     if (!list_moves(m, &p->root, &leaf))
         return BP_MCKP_NOMEM;
-    return bp_mckp_leaf_big(m, &leaf, max_states);
+    return big_leaf(m, &leaf, max_states);
 }
 
 /* A node that cannot be split further, as the largest leaf that is allowed. */
@@ -306,18 +316,19 @@ static enum bp_mckp_outcome force_leaf(struct bp_mckp *m, const struct bp_mckp_n
     /* The leaves tried before have thinned the list. */
     if (!list_moves(m, x, leaf))
         return BP_MCKP_NOMEM;
-    return bp_mckp_leaf_big(m, leaf, BIG_STATES / 3);
+    return big_leaf(m, leaf, BIG_STATES / 3);
 }
 
 /* What is tried for the whole problem at certain node counts. CLOSED ends the search. The dense
- * program may cost as much again as all the work so far, which it does not regret for long. */
+ * program may cost a few times the work so far: cheap where branching is quick, and what closes
+ * tables with many equal classes. */
 static enum bp_mckp_outcome milestone(struct bp_mckp *m, const struct progress *p)
 {
     enum bp_mckp_outcome outcome = BP_MCKP_OPEN;
     if (p->nodes == 24 || p->nodes == 200 || p->nodes == 2000)
         outcome = retry_root(m, p, BIG_STATES / (p->nodes == 24 ? 8 : 3));
     if (outcome == BP_MCKP_OPEN && p->nodes >= 32 && is_power_of_two(p->nodes))
-        outcome = dense(m, (double)m->work.work, false);
+        outcome = dense(m, 4 * (double)m->work.work, false);
     return outcome;
 }
 

@@ -10,15 +10,15 @@
 #define BP_SOLVER_STATUS_H
 
 /* X(name, value, exit status of a command that ends with it) */
-#define BP_STATUSES(X)                                                                             \
-    X(BP_OK, 0, 0)            /* done */                                                           \
-    X(BP_INFEASIBLE, 1, 3)    /* no plan fits the budget and the constraints */                    \
-    X(BP_LIMIT, 2, 0)         /* a limit was hit: the best plan so far and its true gap */         \
-    X(BP_STOPPED, 3, 1)       /* the user asked to stop; what was done is kept */                  \
-    X(BP_ERR_FAILED, -1, 1)   /* the system refused: disk, permission, a library */                \
-    X(BP_ERR_USAGE, -2, 2)    /* the command line is wrong */                                      \
-    X(BP_ERR_INPUT, -3, 4)    /* the data handed in is wrong */                                    \
-    X(BP_ERR_NOMEM, -4, 1)    /* out of memory */                                                  \
+#define BP_STATUSES(X)                                                                     \
+    X(BP_OK, 0, 0)            /* done */                                                   \
+    X(BP_INFEASIBLE, 1, 3)    /* no plan fits the budget and the constraints */            \
+    X(BP_LIMIT, 2, 0)         /* a limit was hit: the best plan so far and its true gap */ \
+    X(BP_STOPPED, 3, 1)       /* the user asked to stop; what was done is kept */          \
+    X(BP_ERR_FAILED, -1, 1)   /* the system refused: disk, permission, a library */        \
+    X(BP_ERR_USAGE, -2, 2)    /* the command line is wrong */                              \
+    X(BP_ERR_INPUT, -3, 4)    /* the data handed in is wrong */                            \
+    X(BP_ERR_NOMEM, -4, 1)    /* out of memory */                                          \
     X(BP_ERR_MISMATCH, -5, 1) /* a check of figures failed, or an output belongs to other work */
 
 enum bp_status {

@@ -46,7 +46,8 @@ attempt() {
 }
 
 show_last() {
-    printf '%s\nstatus %s\n--- stdout\n%s\n--- stderr\n%s\n' "$last" "$status" "$output" "$stderr"
+    printf '%s\nstatus %s\n--- stdout\n%.3000s\n--- stderr\n%.3000s\n' \
+        "$last" "$status" "$output" "$stderr"
     return 1
 }
 
@@ -107,10 +108,10 @@ differ() {
     fi
 }
 
-# holds DIR NAME...: the folder holds these, and nothing else (no temporary file).
+# holds DIR NAME...: the folder holds these, and nothing else: no temporary file.
 holds() {
     local have want
-    have=$(cd "$1" && find . -mindepth 1 | sort)
+    have=$(cd "$1" && find . -mindepth 1 -maxdepth 1 | sort)
     want=$(printf './%s\n' "${@:2}" | sort)
     [[ $have == "${2+$want}" ]] || {
         printf '%s holds:\n%s\n' "$1" "$have"
@@ -124,11 +125,9 @@ st_tool() {
     python3 "$here/st_tool.py" "$@"
 }
 
-# edit_header FILE JQ-ARG...: the header of a safetensors file, changed by jq; the data stays.
+# edit_header FILE JQ-ARGUMENT...: the header of a safetensors file, changed by jq; the data stays.
 edit_header() {
-    local file=$1 header
-    shift
-    header=$(st_tool header "$file" | jq -c "$@") && st_tool rehead "$file" <<<"$header"
+    st_tool edit "$@"
 }
 
 need_python() {

@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
 # bitplan info: what models, tables and plans are, and what it says of files that are none.
-# shellcheck disable=SC2154 # variables of helpers.bash
+# shellcheck disable=SC2154,SC2016 # variables of helpers.bash; dollars of jq
 
 load helpers
 
@@ -70,7 +70,7 @@ setup_file() {
         "model.layers.0.mlp.up_proj.weight": "b.safetensors"}}' >two/model.safetensors.index.json
     works info two --json
     json '.files == 2 and .matrices == 2 and .params == 10240'
-    head -c 5000 two/b.safetensors >cut && mv cut two/b.safetensors
+    truncate -s 5000 two/b.safetensors
     refuses 4 "two/b.safetensors" info two
     rm two/b.safetensors
     refuses 4 "b.safetensors" info two
@@ -170,4 +170,14 @@ setup_file() {
     cp -r "$model" broken
     echo '{"hidden_size": ' >broken/config.json
     refuses 4 "broken/config.json" info broken
+}
+
+@test "a plan's --json is a list of what it says" {
+    works info "$plan" --json
+    json 'length == 1 and .[0].what == "plan" and .[0].status == "optimal" and .[0].matrices == 7'
+}
+
+@test "--include and --exclude are refused for tables and plans" {
+    refuses 2 "for models" info "$plan" --include x
+    refuses 2 "for models" info "$table" --exclude x
 }

@@ -2,7 +2,7 @@
 """Makes, reads and damages safetensors files for the command-line tests. Standard library only.
 
   st_tool.py header FILE                      print the header
-  st_tool.py rehead FILE                      replace the header by the JSON on standard input
+  st_tool.py edit FILE JQ-ARGUMENT...         the header as jq changes it; the data stays
   st_tool.py set FILE TENSOR INDEX VALUE      INDEX is i, i,j or i,: (a row); in place
   st_tool.py make FILE NAME=DTYPE:D,K[=VALUE] ...   a file of F32 or BF16 tensors; without a value,
                                               numbers that differ
@@ -14,6 +14,7 @@ import itertools
 import json
 import math
 import struct
+import subprocess
 import sys
 
 SIZES = {"F64": 8, "F32": 4, "BF16": 2, "U64": 8, "U16": 2}
@@ -105,8 +106,11 @@ def least(plans, budget):
 def main(command, *args):
     if command == "header":
         print(json.dumps(read(args[0])[0]))
-    elif command == "rehead":
-        write(args[0], json.load(sys.stdin), read(args[0])[1])
+    elif command == "edit":
+        header, data = read(args[0])
+        jq = ["jq", "-c", *args[1:]]
+        text = subprocess.run(jq, input=json.dumps(header).encode(), stdout=subprocess.PIPE, check=True)
+        write(args[0], json.loads(text.stdout), data)
     elif command == "set":
         set_value(*args)
     elif command == "make":

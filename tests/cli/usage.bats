@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
 # The command line itself: help, wrong usage, output that cannot be written.
-# shellcheck disable=SC2154 # variables of helpers.bash
+# shellcheck disable=SC2154,SC2016 # variables of helpers.bash; dollars of jq
 
 load helpers
 
@@ -170,8 +170,7 @@ readonly commands='measure solve sweep verify info sample'
     "$BITPLAN" solve "$table" --bits 2.5 -o plan.json >/dev/null
     local arguments
     while read -r -a arguments; do
-        # shellcheck disable=SC2016 # for the inner shell
-        attempt sh -c '"$@" >/dev/full' sh "$BITPLAN" "${arguments[@]}"
+            attempt sh -c '"$@" >/dev/full' sh "$BITPLAN" "${arguments[@]}"
         is_refusal 1 "standard output"
     done <<END
 --help

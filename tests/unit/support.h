@@ -123,8 +123,8 @@ static inline struct bp_table *support_table(const struct support_shape *shapes,
     for (size_t i = 0; i < N; i++) {
         struct bp_table_matrix *m = &t->matrices[i];
         const char *kind = kinds[i % 7];
-        m->name = bp_format("model.layers.%zu.%s.%s.weight", i / 7,
-                            i % 7 < 4 ? "self_attn" : "mlp", kind);
+        m->name = bp_format("model.layers.%zu.%s.%s.weight", i / 7, i % 7 < 4 ? "self_attn" : "mlp",
+                            kind);
         m->kind = bp_strdup(kind);
         m->dtype = bp_strdup("BF16");
         m->d = shapes[i].d;

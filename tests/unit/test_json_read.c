@@ -238,7 +238,7 @@ static void reads_files(void **state)
     char *dir = test_dir_make(), *path = test_dir_join(dir, "c.json");
     struct cJSON *root;
     struct bp_err err;
-    assert_int_equal(bp_json_read_file(path, &root, &err), BP_ERR_FAILED);
+    assert_int_equal(bp_json_read_file(path, &root, &err), BP_ERR_INPUT);
     assert_non_null(strstr(err.text, "c.json: cannot be opened: No such file"));
     assert_int_equal(bp_json_read_file(dir, &root, &err), BP_ERR_INPUT);
     test_dir_write_text(dir, "c.json", "{\"a\":\n1,\n}");

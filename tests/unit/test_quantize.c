@@ -321,7 +321,8 @@ static void the_offset_is_the_least_block_maximum_of_the_whole_matrix(void **sta
 static void a_group_whose_spread_is_at_most_2_to_the_minus_24_has_the_offset_as_scale(void **state)
 {
     (void)state;
-    /* 2^-1 + 2^-24 is a float: a spread of exactly 2^-24 in the first group, above in the second. */
+    /* 2^-1 + 2^-24 is a float: a spread of exactly 2^-24 in the first group, above in the second.
+     */
     const float A[] = {0.5f, 0.5f + 0x1p-24f, 0.5f, 0.5f + 0x1p-23f};
     struct by_hand h;
     quantize(&h, A, 4, "nf4:u8:fp32:1:2");

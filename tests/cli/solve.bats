@@ -1,0 +1,283 @@
+#!/usr/bin/env bats
+# bitplan solve: plans within budgets, their figures, budgets that are too small.
+# shellcheck disable=SC2154,SC2016 # variables of helpers.bash; dollars of jq
+
+load helpers
+
+wide=$BATS_FILE_TMPDIR/wide.safetensors # 7 matrices x 72 candidates
+wide_grid=b0=2,3,4:b1=2,4,8:b2=bf16,fp32:B0=32,64:B1=64,256
+
+setup_file() {
+    make_table
+    "$BITPLAN" measure "$model" -o "$wide" --grid "$wide_grid" --rank 4 --iterations 2 \
+        --progress none >/dev/null
+}
+
+# --- what a plan is ---
+
+@test "several budgets: a list of optimal plans, each within its budget" {
+    works solve "$wide" --bits 2.5,2.75,3,3.5 --json
+    json 'length == 4 and ([.[].budget.asked] == [2.5, 2.75, 3, 3.5])'
+    json 'all(.certificate.status == "optimal" and .certificate.gap < 1e-12
+        and .certificate.lower_bound <= .totals.error)'
+    json 'all(.totals.storage_bits <= .budget.bits
+        and .budget.bits == (.budget.asked * .totals.params | floor))'
+    json '[.[].totals.error] | . == (sort | reverse)'
+}
+
+@test "sums over the matrices are the totals" {
+    works solve "$wide" --bits 2.25,2.75,3.3 --json
+    json 'all((.matrices | map(.storage_bits) | add) == .totals.storage_bits)'
+    json 'all((.matrices | map(.shape[0] * .shape[1]) | add) == .totals.params)'
+    json 'all(.totals.params == .model.params)'
+    json 'all((.matrices | map(.error) | add) == .totals.error)'
+    json 'all(.totals.storage_bits / .totals.params == .totals.bits_per_param)'
+    json 'all((.totals.storage_bits + 16 * (.matrices
+        | map(([.rank, .shape[0], .shape[1]] | min) * (.shape[0] + .shape[1])) | add))
+        / .totals.params == .totals.effective_bits_per_param)'
+}
+
+@test "the memory ledger adds up" {
+    works solve "$wide" --bits 2.75 --json
+    json '.totals.storage_bits as $bits | (.matrices | length) as $n | .memory
+        | .codes_and_scales_bytes == ($bits / 8 | ceil) and .offsets_bytes == 4 * $n
+        and .low_rank_bits == 16 and .low_rank_bytes > 0
+        and .total_bytes == .codes_and_scales_bytes + .offsets_bytes + .low_rank_bytes + .outside_bytes'
+}
+
+@test "the optimum is that of trying all plans" {
+    need_python
+    local bits
+    for bits in 2.1 2.25 2.3333 2.5 2.7 2.9 3.0 3.1; do
+        works solve "$table" --bits "$bits" --json
+        json --argjson best "$(st_tool best "$table" "$(jq .budget.bits <<<"$output")")" \
+            '(.totals.error / $best - 1) | fabs < 1e-12'
+    done
+}
+
+@test "no uniform plan is better, and the baseline is the best of them" {
+    need_python
+    local bits
+    for bits in 2.1 2.25 2.5 2.75 3 3.5 4; do
+        works solve "$wide" --bits "$bits" --json
+        json --argjson best "$(st_tool uniform "$wide" "$(jq .budget.bits <<<"$output")")" \
+            '.baselines[0].name == "best uniform" and .baselines[0].error == $best
+            and .totals.error <= $best'
+        json '.baselines[0].bits_per_param * .totals.params <= .budget.bits'
+    done
+}
+
+@test "a matrix of the plan holds config, label, rank and its share of the error" {
+    works solve "$table" --bits 2.5 --json
+    json '.matrices | all(.label == "nf\(.config.b0):u\(.config.b1):\(.config.b2):\(.config.B0):\(.config.B1)")'
+    json '.matrices | all(.rank == 4 and .relative_error > 0 and .relative_error < 1)'
+    json '.matrices[0].name == "model.layers.0.self_attn.q_proj.weight" and .matrices[0].shape == [64, 64]'
+    json '.format == "bitplan.plan" and .version == 1 and .warnings == [] and .constraints == []'
+    json '.table.rank == 4 and .table.cells == 14 and .table.cells_measured == 14 and .model.synthetic'
+}
+
+@test "NF4 and NF3 stand beside the plan" {
+    works solve "$table" --bits 2.5 --json
+    json '[.baselines[] | select(.rank == 0) | .label] == ["nf4:u8:fp32:64:256", "nf3:u8:fp32:64:256"]'
+    json '.baselines | all(.error > 0 and .bits_per_param > 2)'
+}
+
+@test "the same input gives the same bytes, in a file and on stdout" {
+    works solve "$wide" --bits 2.5,3 -o one.json
+    works solve "$wide" --bits 2.5,3 -o two.json
+    cmp one.json two.json
+    "$BITPLAN" solve "$wide" --bits 2.5,3 --json >three.json
+    cmp one.json three.json
+}
+
+@test "the plan for people: layers, totals, proof, comparison, synthetic" {
+    works solve "$table" --bits 2.5
+    says "(synthetic)" "7 matrices x 2 candidates" q_proj down_proj "asked       2.5 bits/param" \
+        "optimal (proved)" "best uniform" nf4 nf3 memory
+}
+
+@test "the real model: optimal, within budget, verified against the weights" {
+    need_shared data/story-656K
+    "$BITPLAN" measure "$BP_SHARED/data/story-656K" -o t.safetensors --grid "$wide_grid" --rank 4 \
+        --iterations 1 --progress none >/dev/null
+    works solve t.safetensors --bits 2.5,2.75,3,3.5 -o plans.json --json
+    json 'length == 4 and all((.matrices | length) == 14 and .certificate.status == "optimal"
+        and .totals.storage_bits <= .budget.bits and .totals.error < .baselines[0].error
+        and (.model.synthetic | not))'
+    works verify plans.json --model "$BP_SHARED/data/story-656K"
+}
+
+# --- budgets ---
+
+@test "a budget in bytes is that budget in bits" {
+    works solve "$table" --size 20480 --json
+    json '.budget == {asked: 20480, unit: "bytes", bits: 163840}'
+    local bytes
+    bytes=$(jq -c .matrices <<<"$output")
+    works solve "$table" --size 20KiB --json
+    [[ $(jq -c .matrices <<<"$output") == "$bytes" ]]
+    works solve "$table" --bits 2.5 --json
+    [[ $(jq -c .matrices <<<"$output") == "$bytes" ]]
+    works solve "$table" --size 2.2GiB --json
+    json '.budget.asked == 2362232012'
+    works solve "$table" --size 2200MB,20.48kB,20480B --json
+    json '[.[].budget.asked] == [2200000000, 20480, 20480]'
+}
+
+@test "--bits and --size together are several budgets" {
+    works solve "$table" --bits 2.5 --size 20KiB --bits 3 --json
+    json '[.[].budget.unit] | sort == ["bits/param", "bits/param", "bytes"]'
+}
+
+@test "a budget beyond the largest plan is that plan" {
+    works solve "$table" --bits 64 --json
+    json '.totals.bits_per_param < 3.1 and (.matrices | all(.config.b0 == 3))'
+}
+
+@test "a budget too small: status 3, and the least that it names is enough when typed" {
+    refuses 3 "below the least possible" solve "$wide" --bits 2
+    local least bytes
+    least=$(sed -nE 's/.*possible: ([0-9.]+) bits\/param.*/\1/p' <<<"$stderr")
+    bytes=$(sed -nE 's/.*bits\/param, ([0-9,]+) bytes.*/\1/p' <<<"$stderr")
+    works solve "$wide" --bits "$least" --json
+    json '.certificate.status == "optimal"'
+    refuses 3 "below the least" solve "$wide" --bits "$(jq -n "$least - 0.000002")"
+    bytes=${bytes//,/}
+    works solve "$wide" --size "$bytes" --json
+    refuses 3 "$((bytes - 1)) bytes" solve "$wide" --size $((bytes - 1))
+}
+
+@test "one budget of several too small: nothing is printed or written" {
+    refuses 3 "below the least" solve "$table" --bits 2.5,1,3 --json -o list.json
+    holds .
+}
+
+# --- grids and solvers ---
+
+@test "--grid narrows the choice, and the plan says so" {
+    works solve "$wide" --bits 3.5 --grid b0=3:b2=bf16 --json
+    json '.matrices | all(.config.b0 == 3 and .config.b2 == "bf16")'
+    json '.constraints == [{option: "--grid", value: "b0=3:b2=bf16"}]'
+    works solve "$wide" --bits 3.5 --json
+    json '[.matrices[].config.b0] | unique | length > 1'
+}
+
+@test "a grid without a candidate of the table: status 3" {
+    refuses 3 "none of its 72 candidates is in the grid 'b0=8'" solve "$wide" --bits 3 --grid b0=8
+    refuses 3 "none of its 2 candidates" solve "$table" --bits 3 --grid nf4
+    refuses 2 "grid" solve "$table" --bits 3 --grid b0=9
+}
+
+@test "GLPK agrees" {
+    local bits
+    for bits in 2.1 2.5 2.75 3.2; do
+        "$BITPLAN" solve "$wide" --bits "$bits" --json >mckp.json
+        works solve "$wide" --bits "$bits" --json --solver glpk
+        json --slurpfile mckp mckp.json '.certificate.method == "glpk"
+            and ((.totals.error / $mckp[0].totals.error - 1) | fabs) < 1e-9
+            and .totals.storage_bits <= .budget.bits'
+    done
+    refuses 3 "below the least possible" solve "$wide" --bits 2 --solver glpk
+}
+
+# --- holes ---
+
+@test "a matrix without a measured candidate is named: status 4" {
+    need_python
+    cp "$table" t.safetensors
+    st_tool set t.safetensors error 3,: nan
+    refuses 4 "1 of 7 matrices are not measured yet (first model.layers.0.self_attn.o_proj.weight)" \
+        solve t.safetensors --bits 2.5
+    st_tool set t.safetensors error 1,: nan
+    refuses 4 "2 of 7 matrices are not measured yet (first model.layers.0.self_attn.k_proj.weight)" \
+        sweep t.safetensors
+}
+
+@test "a cell that is not measured takes no part, and the plan warns" {
+    need_python
+    cp "$table" t.safetensors
+    st_tool set t.safetensors error 6,1 nan
+    works solve t.safetensors --bits 64 -o p.json --json
+    json '.matrices[6].config.b0 == 2 and (.matrices[:6] | all(.config.b0 == 3))'
+    json '.warnings == [{matrix: "model.layers.0.mlp.down_proj.weight", rule: "unmeasured",
+        text: "1 of 2 candidates are not measured and took no part"}]'
+    json '.table.cells_measured == 13'
+    works verify p.json
+    works solve t.safetensors --bits 64
+    says "warning: model.layers.0.mlp.down_proj.weight: 1 of 2 candidates"
+}
+
+@test "a table of errors, storage, matrices and candidates alone is planned" {
+    need_python
+    cp "$table" t.safetensors
+    edit_header t.safetensors '.x = .norm | .y = .baseline_error | .z = .iterations
+        | del(.norm, .baseline_error, .iterations)
+        | .__metadata__ |= {matrices: (.matrices | fromjson | map({name, shape}) | tojson), candidates}'
+    works solve t.safetensors --bits 2.5 -o p.json --json
+    json '.totals.relative_error == null and .model.params_outside == null
+        and .memory.total_bytes == null and .certificate.status == "optimal"'
+    works verify p.json
+    works solve t.safetensors --bits 2.5
+    works sweep t.safetensors
+}
+
+@test "candidates with a label instead of a config are planned" {
+    need_python
+    cp "$table" t.safetensors
+    edit_header t.safetensors '.__metadata__.candidates = "[{\"label\": \"Q2_K\"}, {\"label\": \"Q4_K\"}]"'
+    works solve t.safetensors --bits 2.5 -o p.json --json
+    json '.matrices | all(.config == null and (.label == "Q2_K" or .label == "Q4_K"))'
+    works verify p.json
+    refuses 3 "none of its 2 candidates" solve t.safetensors --bits 2.5 --grid paper
+}
+
+# --- outputs ---
+
+@test "an output that exists is kept unless --force" {
+    echo mine >p.json
+    refuses 1 "p.json: exists already and was kept" solve "$table" --bits 2.5 --json -o p.json
+    [[ $(cat p.json) == mine ]]
+    works solve "$table" --bits 2.5 -o p.json --force
+    jq -e '.format == "bitplan.plan"' p.json
+    holds . p.json
+}
+
+@test "the table itself is no place for the plan, not even with --force" {
+    cp "$table" t.safetensors
+    refuses 1 "t.safetensors: is what is read" solve t.safetensors --bits 3 --json -o t.safetensors --force
+    refuses 1 "t.safetensors: is what is read" sweep t.safetensors -o ./t.safetensors --force
+    cmp t.safetensors "$table"
+}
+
+@test "outputs that cannot be: no folder, a folder, a limit on sizes" {
+    refuses 1 "nowhere/p.json: cannot be written" solve "$table" --bits 3 --json -o nowhere/p.json
+    mkdir out
+    refuses 1 "out: " solve "$table" --bits 3 --json -o out --force
+    refuses 2 "out/: not a file name" solve "$table" --bits 3 --json -o out/
+    holds out
+    attempt bash -c 'ulimit -f 1; "$@"' bash "$BITPLAN" solve "$wide" --bits 3 --json -o p.json
+    is_refusal 1 "p.json: cannot be written"
+    holds . out
+}
+
+@test "a locked folder: one line, nothing left" {
+    in_locked_folder "$BITPLAN" solve "$table" --bits 3 --json -o locked/p.json
+    is_refusal 1 "locked/p.json: cannot be written"
+}
+
+@test "a full disk keeps what is there, also with --force" {
+    need_mounts
+    attempt on_small_disk 8k sh -c 'echo mine >disk/p.json; "$@"; status=$?
+        cp disk/p.json kept; exit $status' \
+        sh "$BITPLAN" solve "$wide" --bits 2.5,3,3.5 --json -o disk/p.json --force
+    is_refusal 1 "disk/p.json: cannot be written: No space left"
+    [[ $(cat kept) == mine && $(cat disk.list) == disk/p.json ]]
+}
+
+@test "tables that cannot be read: status 4" {
+    refuses 4 "nowhere" solve nowhere --bits 3
+    refuses 4 "is a folder" solve "$model" --bits 3
+    refuses 4 "no \"matrices\"" solve "$model/model.safetensors" --bits 3
+    "$BITPLAN" solve "$table" --bits 3 -o p.json >/dev/null
+    refuses 4 "p.json" solve p.json --bits 3
+}
