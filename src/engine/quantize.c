@@ -135,8 +135,10 @@ static void group_scales(struct bp_scales *s, uint64_t first, uint64_t end, floa
             q = q < 0.0f ? 0.0f : q > levels ? levels : q;
         }
         s->code[b] = (uint8_t)q;
-        s->choosing[b] = flat ? s->offset : q / k + s->offset;
-        s->value[b] = fmaf(step * q, v, s->offset); /* fused in the authors' code as well */
+        /* v that was rounded up may lead past the largest float. */
+        s->choosing[b] = fminf(flat ? s->offset : q / k + s->offset, FLT_MAX);
+        /* Fused in the authors' code as well. */
+        s->value[b] = fminf(fmaf(step * q, v, s->offset), FLT_MAX);
     }
 }
 

@@ -356,7 +356,7 @@ static void a_grid_takes_32_block_sizes_and_no_more(void **state)
     (void)state;
     char text[400] = "b0=2:b1=2:b2=bf16:B0=16:B1=1";
     for (int i = 2; i <= 32; i++)
-        snprintf(text + strlen(text), 8, ",%d", i);
+        snprintf(text + strlen(text), 16, ",%d", i);
     assert_int_equal(grid_size(text), 32);
     struct bp_grid grid;
     struct bp_err err = {""};

@@ -3,6 +3,7 @@
 
 #include <cjson/cJSON.h>
 #include <float.h>
+#include <limits.h>
 
 #include "engine/json_read.h"
 #include "engine/json_write.h"
@@ -252,11 +253,12 @@ static void a_document_becomes_part_of_another(void **state)
 
 /* --- memory that runs out --- */
 
-static int allocations_left;
+static int n_allocations, refused_from, refused_to;
 
 static void *scarce(size_t n)
 {
-    return allocations_left-- > 0 ? malloc(n) : NULL;
+    int i = n_allocations++;
+    return i >= refused_from && i < refused_to ? NULL : malloc(n);
 }
 
 static void build(struct bp_json_out *out)
@@ -274,30 +276,32 @@ static void build(struct bp_json_out *out)
     bp_json_out_done(&child);
 }
 
-/* With n allocations granted, for every n: no text until there are enough, then the whole. */
-static void a_document_that_lacks_memory_anywhere_is_never_printed(void **state)
+/* Refuses one allocation, or all from one on, for each in turn: no text, or the whole. */
+static void a_document_that_lacks_memory_anywhere_is_never_printed_in_part(void **state)
 {
     (void)state;
     static const char whole[] =
         "{\"name\":\"value\",\"list\":[0.25,1,{\"flag\":true}],\"child\":[null]}";
     cJSON_Hooks hooks = {scarce, free};
-    bool done = false;
-    for (int n = 0; n < 200 && !done; n++) {
-        struct bp_json_out out;
-        cJSON_InitHooks(&hooks);
-        allocations_left = n;
-        build(&out);
-        bool failed = out.failed;
-        char *text = bp_json_print(&out, false);
-        cJSON_InitHooks(NULL);
-        assert_true(!failed || !text);
-        if (text)
-            assert_string_equal(text, whole);
-        done = text != NULL;
-        free(text);
-        bp_json_out_done(&out);
-    }
-    assert_true(done);
+    for (int for_good = 0; for_good < 2; for_good++)
+        for (refused_from = 0;; refused_from++) {
+            struct bp_json_out out;
+            refused_to = for_good ? INT_MAX : refused_from + 1;
+            n_allocations = 0;
+            cJSON_InitHooks(&hooks);
+            build(&out);
+            bool failed = out.failed;
+            char *text = bp_json_print(&out, false);
+            cJSON_InitHooks(NULL);
+            assert_true(!failed || !text);
+            if (text)
+                assert_string_equal(text, whole);
+            free(text);
+            bp_json_out_done(&out);
+            if (n_allocations <= refused_from) /* nothing was refused any more */
+                break;
+        }
+    assert_true(refused_from > 15);
 }
 
 int main(void)
@@ -313,7 +317,7 @@ int main(void)
         cmocka_unit_test(strings_are_escaped_and_read_back),
         cmocka_unit_test(keys_are_escaped_as_well),
         cmocka_unit_test(a_document_becomes_part_of_another),
-        cmocka_unit_test(a_document_that_lacks_memory_anywhere_is_never_printed),
+        cmocka_unit_test(a_document_that_lacks_memory_anywhere_is_never_printed_in_part),
     };
     return cmocka_run_group_tests_name("writing JSON", tests, NULL, NULL);
 }

@@ -368,6 +368,8 @@ static void a_matrix_of_zeros_has_error_zero(void **state)
         memset(s.W, 0, 30 * 20 * sizeof *s.W);
         struct bp_lq_result result = decompose(&s, "nf3:u4:bf16:16:16", 5, SEED, NULL);
         assert_true(result.error == 0.0);
+        assert_int_equal(result.iterations, 5); /* an equal error is no rise */
+        assert_int_equal(result.best, 1);
         assert_true(recomputed(&s) == 0.0);
         assert_true(bp_lq_norm(&s.matrix) == 0.0);
         done(&s);

@@ -1,6 +1,7 @@
 /* The parallel loop: every turn once, which failure is told, early ends. */
 #include "support.h"
 
+#include <sched.h>
 #include <stdatomic.h>
 
 #include "engine/parallel.h"
@@ -85,6 +86,28 @@ static void the_first_failure_by_index_is_told(void **state)
         }
 }
 
+/* Waits until as many turns run as there are threads, then fails with all of them. */
+static enum bp_status fail_together(void *ctx, size_t i, unsigned worker, struct bp_err *err)
+{
+    struct loop *loop = ctx;
+    (void)worker;
+    atomic_fetch_add(&loop->n_ran, 1);
+    while (atomic_load(&loop->n_ran) < (int)loop->n_threads)
+        sched_yield();
+    return bp_fail(err, BP_ERR_FAILED, "turn %zu", i);
+}
+
+static void of_failures_at_the_same_time_the_first_by_index_is_told(void **state)
+{
+    (void)state;
+    for (int n = 0; n < 100; n++) {
+        struct loop loop = {.n_threads = 4};
+        struct bp_err err = {""};
+        assert_int_equal(bp_parallel_for(100, 4, fail_together, &loop, &err), BP_ERR_FAILED);
+        assert_string_equal(err.text, "turn 0");
+    }
+}
+
 static void a_failure_ends_the_loop_early(void **state)
 {
     (void)state;
@@ -109,6 +132,7 @@ int main(void)
         cmocka_unit_test(every_turn_runs_once_on_any_number_of_threads),
         cmocka_unit_test(one_thread_runs_in_order_and_stops_at_the_first_failure),
         cmocka_unit_test(the_first_failure_by_index_is_told),
+        cmocka_unit_test(of_failures_at_the_same_time_the_first_by_index_is_told),
         cmocka_unit_test(a_failure_ends_the_loop_early),
         cmocka_unit_test(at_least_one_processor_is_available),
     };

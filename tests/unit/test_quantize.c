@@ -275,10 +275,14 @@ static void a_tie_goes_to_the_lower_value(void **state)
         quantize(&h, A, 1 + 3 * (uint64_t)n_bounds, config);
         assert_true(h.s.choosing[0] == 1.0f);
         assert_int_equal(h.codes[0], n_bounds);
+        const float *values = bp_nf_values(WIDTHS[w]);
         for (unsigned i = 0; i < n_bounds; i++) {
             assert_int_equal(h.codes[1 + 3 * i], i);
             assert_int_equal(h.codes[2 + 3 * i], i + 1);
             assert_int_equal(h.codes[3 + 3 * i], i);
+            assert_true(h.Q[1 + 3 * i] == values[i]);
+            assert_true(h.Q[2 + 3 * i] == values[i + 1]);
+            assert_true(h.Q[3 + 3 * i] == values[i]);
         }
         bp_scales_done(&h.s);
     }
@@ -440,6 +444,25 @@ static void a_spread_beyond_fp16_saturates(void **state)
     bp_scales_done(&h.s);
 }
 
+/* The spread 2.40282e38 is 2.40596e38 as BF16: with the offset that is beyond the largest float. */
+static void scales_near_the_largest_float_stay_finite(void **state)
+{
+    (void)state;
+    const float A[] = {0.0f, 0x1.fffffep127f, 1e38f, -0x1p126f};
+    static const char *const types[] = {"bf16", "fp16", "fp32"};
+    for (int w = 0; w < 4; w++)
+        for (int t = 0; t < 3; t++) {
+            struct by_hand h;
+            char config[BP_CONFIG_TEXT];
+            snprintf(config, sizeof config, "nf4:u%u:%s:2:2", WIDTHS[w], types[t]);
+            quantize(&h, A, 4, config);
+            for (int i = 0; i < 4; i++)
+                assert_true(isfinite(h.Q[i]));
+            assert_true(h.Q[0] == 0.0f && isfinite(bp_weighted_error(A, h.Q, NULL, 4)));
+            bp_scales_done(&h.s);
+        }
+}
+
 /* --- the types of the second-level scale --- */
 
 /* Every finite value >= 0 of a 16-bit type stands for itself; the middle between two neighbours
@@ -555,6 +578,7 @@ int main(void)
         cmocka_unit_test(negative_zero_is_zero),
         cmocka_unit_test(huge_and_tiny_values_give_finite_results_as_the_slow_quantizer),
         cmocka_unit_test(a_spread_beyond_fp16_saturates),
+        cmocka_unit_test(scales_near_the_largest_float_stay_finite),
         cmocka_unit_test(every_fp16_value_round_trips_and_middles_tie_to_even),
         cmocka_unit_test(every_bf16_value_round_trips_and_middles_tie_to_even),
         cmocka_unit_test(fp32_scales_are_kept_as_they_are),
