@@ -274,13 +274,17 @@ struct plan_words {
     const char *model, *proof;
     double bits_per_param, error;
     size_t n_matrices;
+    bool synthetic;
 };
 
 static bool read_plan(const struct cJSON *node, struct plan_words *w)
 {
     const char *format = bp_json_string(bp_json_member(node, "format"));
     const struct cJSON *totals = bp_json_member(node, "totals");
-    w->model = bp_json_string(bp_json_member(bp_json_member(node, "model"), "name"));
+    const struct cJSON *model = bp_json_member(node, "model");
+    w->model = bp_json_string(bp_json_member(model, "name"));
+    w->synthetic = false;
+    bp_json_bool(bp_json_member(model, "synthetic"), &w->synthetic);
     w->proof = bp_json_string(bp_json_member(bp_json_member(node, "certificate"), "status"));
     w->n_matrices = bp_json_count(bp_json_member(node, "matrices"));
     return format && strcmp(format, "bitplan.plan") == 0 && w->model && w->proof &&
@@ -290,9 +294,10 @@ static bool read_plan(const struct cJSON *node, struct plan_words *w)
 
 static void print_plan(const char *path, const struct plan_words *w)
 {
-    printf("%s: a plan for %s: %zu matrices, %.4f bits/param, error %.9g, %s\n",
+    printf("%s: a plan for %s%s: %zu matrices, %.4f bits/param, error %.9g, %s\n",
            bp_printable(path).text, *w->model ? bp_printable(w->model).text : "a model",
-           w->n_matrices, w->bits_per_param, w->error, bp_printable(w->proof).text);
+           w->synthetic ? " (synthetic)" : "", w->n_matrices, w->bits_per_param, w->error,
+           bp_printable(w->proof).text);
 }
 
 static void plan_json(const struct plan_words *w, struct bp_json_out *out)
@@ -300,6 +305,7 @@ static void plan_json(const struct plan_words *w, struct bp_json_out *out)
     struct cJSON *node = bp_json_put_object(out, out->root, NULL);
     bp_json_put_string(out, node, "what", "plan");
     bp_json_put_string(out, node, "model", w->model);
+    bp_json_put_bool(out, node, "synthetic", w->synthetic);
     bp_json_put_u64(out, node, "matrices", w->n_matrices);
     bp_json_put_double(out, node, "bits_per_param", w->bits_per_param);
     bp_json_put_double(out, node, "error", w->error);

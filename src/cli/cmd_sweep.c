@@ -64,12 +64,14 @@ static void put_csv(const struct bp_plan *plan, FILE *out)
     char error[BP_DOUBLE_TEXT], relative[BP_DOUBLE_TEXT] = "", bound[BP_DOUBLE_TEXT];
     if (isfinite(plan->relative_error))
         bp_double_format(plan->relative_error, relative);
-    fprintf(out, "%s,%" PRIu64 ",%s,%s,%s,%s,%s,%s\n", bp_double_format(plan->budget.asked, asked),
-            plan->storage_bits, bp_double_format(bp_plan_bits_per_param(plan), bpp),
+    fprintf(out, "%s,%" PRIu64 ",%s,%s,%s,%s,%s,%s,%s\n",
+            bp_double_format(plan->budget.asked, asked), plan->storage_bits,
+            bp_double_format(bp_plan_bits_per_param(plan), bpp),
             bp_double_format(bp_plan_effective_bits_per_param(plan), effective),
             bp_double_format(plan->error, error), relative,
             bp_double_format(plan->certificate.lower_bound, bound),
-            plan->certificate.optimal ? "optimal" : "bounded");
+            plan->certificate.optimal ? "optimal" : "bounded",
+            plan->table->about.synthetic ? "true" : "false");
 }
 
 static void put_json(const struct bp_plan *plan, struct bp_json_out *out)
@@ -84,6 +86,7 @@ static void put_json(const struct bp_plan *plan, struct bp_json_out *out)
     bp_json_put_double(out, node, "relative_error", plan->relative_error);
     bp_json_put_double(out, node, "lower_bound", plan->certificate.lower_bound);
     bp_json_put_string(out, node, "status", plan->certificate.optimal ? "optimal" : "bounded");
+    bp_json_put_bool(out, node, "synthetic", plan->table->about.synthetic);
 }
 
 /* Solves the range; each plan goes to the one of `csv` and `json` that is not NULL. */
@@ -93,7 +96,7 @@ static enum bp_status sweep(struct bp_planner *planner, uint64_t params, const s
     if (csv)
         fprintf(csv,
                 "asked_bits_per_param,storage_bits,bits_per_param,effective_bits_per_param,error,"
-                "relative_error,lower_bound,status\n");
+                "relative_error,lower_bound,status,synthetic\n");
     for (uint64_t at = r->from; at <= r->to; at += r->step) {
         char text[32];
         struct bp_budget budget;

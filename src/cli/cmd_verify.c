@@ -29,7 +29,7 @@ static enum bp_status run(const struct bp_args *args, struct bp_err *err)
                r.model_checked ? ", the model agrees" : "");
         if (o.remeasure)
             printf(", %zu cells measured again and equal", r.n_remeasured);
-        putchar('\n');
+        puts(r.synthetic ? " (synthetic model)" : "");
         return BP_OK;
     }
     struct bp_json_out out;
@@ -41,6 +41,7 @@ static enum bp_status run(const struct bp_args *args, struct bp_err *err)
     bp_json_put_u64(&out, out.root, "optimal", r.n_optimal);
     bp_json_put_u64(&out, out.root, "remeasured", r.n_remeasured);
     bp_json_put_bool(&out, out.root, "model_checked", r.model_checked);
+    bp_json_put_bool(&out, out.root, "synthetic", r.synthetic);
     enum bp_status status = bp_cli_emit_json(args, &out, true, err);
     bp_json_out_done(&out);
     return status;

@@ -229,8 +229,9 @@ static enum bp_status expand(const struct axes *axes, struct bp_grid *out, struc
     size_t n = 1;
     for (int a = 0; a < 5; a++)
         n *= axes->n[a];
-    if (n > UINT16_MAX)
-        return bp_fail(err, BP_ERR_USAGE, "grid: %zu configs are more than %d", n, UINT16_MAX);
+    if (n > BP_MAX_CANDIDATES)
+        return bp_fail(err, BP_ERR_USAGE, "grid: %zu configs are more than %d", n,
+                       BP_MAX_CANDIDATES);
     out->configs = bp_alloc(n, sizeof *out->configs);
     if (!out->configs)
         return bp_fail_nomem(err);

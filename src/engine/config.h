@@ -32,7 +32,8 @@ const char *bp_scale_type_name(enum bp_scale_type type);
 unsigned bp_scale_type_bits(enum bp_scale_type type);
 bool bp_scale_type_parse(const char *name, enum bp_scale_type *out);
 
-enum { BP_MAX_BLOCK = 65536 }; /* largest B0 and B1 */
+enum { BP_MAX_BLOCK = 65536 };      /* largest B0 and B1 */
+enum { BP_MAX_CANDIDATES = 16384 }; /* columns of a table */
 
 struct bp_config {
     uint8_t b0; /* 2, 3, 4 or 8 */

@@ -58,9 +58,9 @@ static enum bp_status describe_candidates(const struct bp_measure_options *o, st
                                           struct bp_err *err)
 {
     size_t n = o->grid->n * o->n_ranks;
-    if (n > UINT16_MAX)
+    if (n > BP_MAX_CANDIDATES)
         return bp_fail(err, BP_ERR_USAGE, "%zu configs times %zu ranks are more than %d candidates",
-                       o->grid->n, o->n_ranks, UINT16_MAX);
+                       o->grid->n, o->n_ranks, BP_MAX_CANDIDATES);
     t->candidates = bp_alloc_zero(n, sizeof *t->candidates);
     if (!t->candidates)
         return bp_fail_nomem(err);

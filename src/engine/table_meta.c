@@ -230,8 +230,9 @@ static enum bp_status parse_candidates(const struct cJSON *root, struct bp_table
                                        struct bp_err *err)
 {
     size_t n = bp_json_count(root), i = 0;
-    if (!bp_json_is_array(root) || n == 0 || n > UINT16_MAX)
-        return bp_fail(err, BP_ERR_INPUT, "%s: its metadata lists no candidates", t->path);
+    if (!bp_json_is_array(root) || n == 0 || n > BP_MAX_CANDIDATES)
+        return bp_fail(err, BP_ERR_INPUT, "%s: its metadata lists no candidates, or more than %d",
+                       t->path, BP_MAX_CANDIDATES);
     t->candidates = bp_alloc_zero(n, sizeof *t->candidates);
     if (!t->candidates)
         return bp_fail_nomem(err);

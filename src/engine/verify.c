@@ -472,6 +472,7 @@ static enum bp_status check_plan(struct check *c, struct bp_err *err)
     BP_TRY(check_certificate(c, err));
     BP_TRY(check_model(c, err));
     c->report->n_plans++;
+    c->report->synthetic |= c->table->about.synthetic;
     return BP_OK;
 }
 

@@ -30,6 +30,7 @@ struct bp_verify_report {
     size_t n_optimal;    /* plans that say optimal, and are */
     size_t n_remeasured; /* cells measured again and equal */
     bool model_checked;  /* also against the model */
+    bool synthetic;      /* a plan's model is a synthetic one */
 };
 
 /* Checks a file that holds a plan or a list of plans. BP_ERR_MISMATCH: a figure is wrong; the text

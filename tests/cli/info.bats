@@ -98,7 +98,7 @@ setup_file() {
 
 @test "a plan and a list of plans" {
     works info "$plan"
-    says "a plan for model: 7 matrices" optimal
+    says "a plan for model (synthetic): 7 matrices" optimal
     "$BITPLAN" solve "$table" --bits 2.25,2.5,3 -o list.json >/dev/null
     works info list.json
     [[ $(wc -l <<<"$output") -eq 3 ]]

@@ -51,7 +51,7 @@ measure() { # OPTION...
 }
 
 @test "on a terminal a bar is drawn and taken away" {
-    command -v script >/dev/null || skip "no script (bsdutils)"
+    TERM=xterm script -qec true /dev/null >/dev/null 2>&1 || skip "no pseudo-terminal here"
     TERM=xterm script -qec "'$BITPLAN' measure '$model' -o t.safetensors --grid $two --rank 4" typescript >seen
     grep -qF '14/14 cells' seen
     tail -n 1 seen | grep -q $'\e\[K''t.safetensors: 7 of 7'

@@ -8,13 +8,13 @@ setup_file() {
     make_table
 }
 
-readonly columns=asked_bits_per_param,storage_bits,bits_per_param,effective_bits_per_param,error,relative_error,lower_bound,status
+readonly columns=asked_bits_per_param,storage_bits,bits_per_param,effective_bits_per_param,error,relative_error,lower_bound,status,synthetic
 
 @test "CSV: a header, a line a budget, budgets kept, errors that only fall" {
     works sweep "$table" --from 2.1 --to 3.1 --step 0.05
     awk -F, -v columns="$columns" '
         NR == 1 { if ($0 != columns) exit 1; next }
-        NF != 8 || $3 > $1 || (NR > 2 && $5 > error) || $8 != "optimal" || $7 > $5 { exit 1 }
+        NF != 9 || $9 != "true" || $3 > $1 || (NR > 2 && $5 > error) || $8 != "optimal" || $7 > $5 { exit 1 }
         { error = $5 }
         END { if (NR != 22) exit 1 }' <<<"$output" || show_last
 }
