@@ -128,6 +128,16 @@ bool bp_candidate_equal(const struct bp_candidate *a, const struct bp_candidate 
     return a->rank == b->rank && bp_config_equal(&a->config, &b->config);
 }
 
+char *bp_candidate_format(const struct bp_candidate *c, char text[BP_CANDIDATE_TEXT])
+{
+    char config[BP_CONFIG_TEXT];
+    if (c->foreign)
+        snprintf(text, BP_CANDIDATE_TEXT, "%s", c->label);
+    else
+        snprintf(text, BP_CANDIDATE_TEXT, "%s r%u", bp_config_format(&c->config, config), c->rank);
+    return text;
+}
+
 /* --- grids --- */
 
 enum { MAX_VALUES = 32 };

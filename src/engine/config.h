@@ -74,6 +74,11 @@ struct bp_candidate {
 
 bool bp_candidate_equal(const struct bp_candidate *a, const struct bp_candidate *b);
 
+enum { BP_CANDIDATE_TEXT = BP_CONFIG_TEXT + 16 };
+
+/* "nf3:u4:bf16:64:256 r64" or the label into text [BP_CANDIDATE_TEXT]; returns text. */
+char *bp_candidate_format(const struct bp_candidate *c, char text[BP_CANDIDATE_TEXT]);
+
 /* A grid: values of each field that are switched on. */
 struct bp_grid {
     struct bp_config *configs; /* [n] b0 slowest, B1 fastest: the order of the reference's tables */

@@ -1,29 +1,22 @@
+#include "engine/fisher.h"
+
 #include <inttypes.h>
 #include <math.h>
 #include <string.h>
 
-#include "engine/measure.h"
 #include "engine/printable.h"
-
-static const struct bp_model_tensor *find_tensor(const struct bp_model *model, const char *name)
-{
-    for (size_t i = 0; i < model->n_tensors; i++)
-        if (strcmp(model->tensors[i].t->name, name) == 0)
-            return &model->tensors[i];
-    return NULL;
-}
 
 enum bp_status bp_fisher_read(const struct bp_model *fisher, const struct bp_model *model, size_t i,
                               float *F, struct bp_err *err)
 {
     const struct bp_matrix *m = &model->matrices[i];
     const struct bp_st_tensor *weight = model->tensors[m->tensor].t;
-    const struct bp_model_tensor *found = find_tensor(fisher, weight->name);
     const char *name = weight->name;
-    if (!found)
+    const struct bp_st *st;
+    const struct bp_st_tensor *t = bp_model_find(fisher, name, &st);
+    if (!t)
         return bp_fail(err, BP_ERR_INPUT, "%s: has no weights for %s", fisher->path,
                        bp_printable(name).text);
-    const struct bp_st_tensor *t = found->t;
     if (t->n_dims != weight->n_dims ||
         memcmp(t->shape, weight->shape, t->n_dims * sizeof *t->shape) != 0)
         return bp_fail(err, BP_ERR_INPUT,
@@ -32,7 +25,7 @@ enum bp_status bp_fisher_read(const struct bp_model *fisher, const struct bp_mod
     if (!bp_dtype_is_weight(t->dtype))
         return bp_fail(err, BP_ERR_INPUT, "%s: the weights for %s are %s, not F32, F16 or BF16",
                        fisher->path, bp_printable(name).text, bp_dtype_name(t->dtype));
-    bp_st_read_f32(found->st, t, m->first_elem, m->d * m->k, F);
+    bp_st_read_f32(st, t, m->first_elem, m->d * m->k, F);
     for (uint64_t e = 0; e < m->d * m->k; e++)
         if (!isfinite(F[e]) || F[e] < 0.0f)
             return bp_fail(err, BP_ERR_INPUT,

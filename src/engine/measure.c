@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "engine/fisher.h"
 #include "engine/lq.h"
 #include "engine/mem.h"
 #include "engine/parallel.h"

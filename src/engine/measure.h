@@ -62,9 +62,4 @@ enum bp_status bp_measure_again(const struct bp_table *table, const struct bp_mo
                                 const struct bp_model *fisher, const uint32_t *choice,
                                 unsigned threads, double *error, struct bp_err *err);
 
-/* Reads the weights of matrix i of `model` from `fisher` into F [d * k]. BP_ERR_INPUT: no such
- * tensor, another shape, a negative or non-finite value (tensor and index). */
-enum bp_status bp_fisher_read(const struct bp_model *fisher, const struct bp_model *model, size_t i,
-                              float *F, struct bp_err *err);
-
 #endif

@@ -312,6 +312,19 @@ static bool is_finite_f32(float value)
     return (bits & 0x7f800000) != 0x7f800000;
 }
 
+const struct bp_st_tensor *bp_model_find(const struct bp_model *model, const char *name,
+                                         const struct bp_st **st)
+{
+    for (size_t f = 0; f < model->n_files; f++) {
+        const struct bp_st_tensor *t = bp_st_find(model->files[f], name);
+        if (t) {
+            *st = model->files[f];
+            return t;
+        }
+    }
+    return NULL;
+}
+
 enum bp_status bp_model_read(const struct bp_model *model, size_t i, float *W, struct bp_err *err)
 {
     const struct bp_matrix *m = &model->matrices[i];

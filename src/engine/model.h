@@ -14,47 +14,8 @@
 #include <stdint.h>
 
 #include "engine/err.h"
+#include "engine/quantizable.h"
 #include "engine/safetensors.h"
-
-/* Why a tensor is not planned. X(enum suffix, words for a person) */
-#define BP_KEEP_REASONS(X)                           \
-    X(PLANNED, "planned")                            \
-    X(NOT_2D, "not a matrix")                        \
-    X(DTYPE, "dtype is not F32, F16 or BF16")        \
-    X(NOT_WEIGHT, "name does not end in .weight")    \
-    X(TOO_SMALL, "a side is shorter than 16")        \
-    X(NO_BLOCK, "not inside a numbered layer")       \
-    X(NORM, "normalization")                         \
-    X(EMBEDDING, "embedding")                        \
-    X(HEAD, "output head")                           \
-    X(ROUTER, "expert router")                       \
-    X(OTHER_TOWER, "not the language model")         \
-    X(QUANTIZED, "already quantized, or part of it") \
-    X(ADAPTER, "adapter")                            \
-    X(UNKNOWN_LAYER, "not a known linear layer")     \
-    X(EXCLUDED, "excluded by --exclude")
-
-enum bp_keep_reason {
-#define BP_KEEP_ENUM(name, text) BP_KEEP_##name,
-    BP_KEEP_REASONS(BP_KEEP_ENUM)
-#undef BP_KEEP_ENUM
-        BP_N_KEEP_REASONS
-};
-
-const char *bp_keep_reason_text(enum bp_keep_reason reason);
-
-/* What a tensor's name says, by the rule of quantizable.c. */
-struct bp_tensor_role {
-    enum bp_keep_reason reason; /* BP_KEEP_PLANNED: it takes part */
-    int layer;                  /* number of its layer (block), -1 outside */
-    char kind[64];              /* last module of the name: "q_proj"; "" when there is none */
-};
-
-/* The automatic rule on a name, a dtype and a shape [n_dims]; needs no file. A stacked-experts
- * tensor ([experts, out, in] as stored; llama4 and gpt-oss store [experts, in, out]) is eligible
- * and becomes `shape[0]` matrices. */
-void bp_tensor_classify(const char *name, enum bp_dtype dtype, unsigned n_dims,
-                        const uint64_t *shape, struct bp_tensor_role *role);
 
 struct bp_model_tensor {
     const struct bp_st *st;
@@ -123,6 +84,10 @@ enum bp_status bp_model_open(const char *path, const struct bp_model_filter *fil
 
 /* Takes NULL, returns NULL. */
 struct bp_model *bp_model_close(struct bp_model *model);
+
+/* The tensor of that name in the model's files, NULL when there is none; *st gets its file. */
+const struct bp_st_tensor *bp_model_find(const struct bp_model *model, const char *name,
+                                         const struct bp_st **st);
 
 /* Reads matrix i, widened to FP32, row-major into W [d * k]. BP_ERR_INPUT names the tensor and the
  * index of the first value that is not finite. */

@@ -1,9 +1,9 @@
 /*
- * What the files of the model reader share; nothing outside model*.c and quantizable.c includes it.
+ * What the files of the model reader share; nothing outside model*.c includes it.
  *
  * Opening goes in steps, each one function: find and map the files (model_files.c), list their
  * tensors, hash them (model_fingerprint.c), follow tied tensors, decide who is planned
- * (quantizable.c, model_filter.c), sort (model_order.c), list the matrices (model.c).
+ * (quantizable.h, model_filter.c), sort (model_order.c), list the matrices (model.c).
  */
 #ifndef BP_ENGINE_MODEL_PARTS_H
 #define BP_ENGINE_MODEL_PARTS_H
@@ -11,15 +11,6 @@
 #include <regex.h>
 
 #include "engine/model.h"
-
-/* --- quantizable.c --- */
-
-/* True for a 3-D tensor of experts [experts, out, in]. */
-bool bp_tensor_is_stacked(const char *name, unsigned n_dims, const uint64_t *shape);
-
-/* Length of the name's part in front of "layers.7.": which stack of layers it belongs to. 0 for a
- * tensor outside numbered layers. */
-size_t bp_tensor_stack_length(const char *name);
 
 /* --- model_files.c --- */
 

@@ -6,13 +6,11 @@
  * named first, so that a person reads the real reason; what is left must be a 2-D weight of at
  * least 16 x 16 in a numbered layer whose last module is one of the linear layers known below.
  */
-#include "engine/model.h"
+#include "engine/quantizable.h"
 
 #include <limits.h>
 #include <string.h>
 #include <strings.h>
-
-#include "engine/model_parts.h"
 
 enum { MAX_PARTS = 64, MIN_SIDE = 16, MAX_EXPERTS = 65536 };
 

@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "engine/fisher.h"
 #include "engine/lq.h"
 #include "engine/measure.h"
 #include "engine/mem.h"

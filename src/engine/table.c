@@ -11,16 +11,6 @@
 #include "engine/safetensors.h"
 #include "engine/table_meta.h"
 
-char *bp_candidate_format(const struct bp_candidate *c, char text[BP_CANDIDATE_TEXT])
-{
-    char config[BP_CONFIG_TEXT];
-    if (c->foreign)
-        snprintf(text, BP_CANDIDATE_TEXT, "%s", c->label);
-    else
-        snprintf(text, BP_CANDIDATE_TEXT, "%s r%u", bp_config_format(&c->config, config), c->rank);
-    return text;
-}
-
 /* --- opening --- */
 
 /* The data of a tensor of the given form: in place when the file aligns it, else a copy in *copy.

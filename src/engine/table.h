@@ -91,10 +91,6 @@ uint64_t bp_table_params(const struct bp_table *table);
  * NULL when out of memory. */
 char *bp_table_fingerprint(const struct bp_table *table);
 
-/* The text of a candidate, "nf3:u4:bf16:64:256 r64" or its label, into text [BP_CANDIDATE_TEXT]. */
-enum { BP_CANDIDATE_TEXT = BP_CONFIG_TEXT + 16 };
-char *bp_candidate_format(const struct bp_candidate *c, char text[BP_CANDIDATE_TEXT]);
-
 /* --- creating and filling --- */
 
 /* Creates the file for a table that has matrices, candidates (no foreign ones) and about, but no

@@ -7,8 +7,8 @@
 #include "engine/json_read.h"
 #include "engine/json_write.h"
 #include "engine/mem.h"
-#include "engine/model.h"
 #include "engine/printable.h"
+#include "engine/quantizable.h"
 
 /* --- writing --- */
 

@@ -373,16 +373,20 @@ static enum bp_status check_storage(const struct check *c, struct bp_err *err)
 /* --- the model --- */
 
 /* The tensor behind a matrix: its own name, or that of the stack it is one expert of. */
-static const struct bp_st_tensor *find_tensor(const struct bp_model *model, const char *name)
+static enum bp_status find_tensor(const struct bp_model *model, const char *name,
+                                  const struct bp_st_tensor **out, struct bp_err *err)
 {
     const char *bracket = strrchr(name, '[');
-    size_t n = bracket && name[strlen(name) - 1] == ']' ? (size_t)(bracket - name) : strlen(name);
-    for (size_t i = 0; i < model->n_tensors; i++) {
-        const char *have = model->tensors[i].t->name;
-        if (strcmp(have, name) == 0 || (strncmp(have, name, n) == 0 && have[n] == '\0'))
-            return model->tensors[i].t;
-    }
-    return NULL;
+    const struct bp_st *st;
+    *out = bp_model_find(model, name, &st);
+    if (*out || !bracket)
+        return BP_OK;
+    char *stack = bp_strndup(name, (size_t)(bracket - name));
+    if (!stack)
+        return bp_fail_nomem(err);
+    *out = bp_model_find(model, stack, &st);
+    free(stack);
+    return BP_OK;
 }
 
 static enum bp_status compare_model(const struct check *c, const struct bp_model *model,
@@ -394,8 +398,9 @@ static enum bp_status compare_model(const struct check *c, const struct bp_model
                         err);
     for (size_t i = 0; i < t->n_matrices; i++) {
         const struct bp_table_matrix *m = &t->matrices[i];
-        const struct bp_st_tensor *tensor = find_tensor(model, m->name);
+        const struct bp_st_tensor *tensor;
         char where[64];
+        BP_TRY(find_tensor(model, m->name, &tensor, err));
         snprintf(where, sizeof where, "matrices[%zu]", i);
         if (!tensor)
             return mismatch(c, where, m->name, "no tensor of the model", err);

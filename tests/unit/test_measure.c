@@ -6,6 +6,7 @@
 #include <stdatomic.h>
 #include <sys/wait.h>
 
+#include "engine/fisher.h"
 #include "engine/json_write.h"
 #include "engine/lq.h"
 #include "engine/measure.h"
