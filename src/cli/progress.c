@@ -2,6 +2,7 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -50,18 +51,37 @@ static void format_duration(double seconds, char text[32])
         snprintf(text, 32, "%.0f:%02d h", floor(seconds / 3600), (int)fmod(seconds / 60, 60));
 }
 
+static size_t terminal_width(void)
+{
+    struct winsize size;
+    bool known = ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0;
+    return known ? size.ws_col : 80;
+}
+
+/* One line, never wider than the terminal: a wrapped line could not be taken back. Of a long name
+ * the end is shown, which is what tells matrices apart. */
 static void draw_bar(const struct bp_progress *p, uint64_t done, uint64_t total, double rate,
                      const char *left, const char *what)
 {
-    enum { WIDTH = 20 };
-    char bar[WIDTH + 1];
+    enum { WIDTH = 20, MAX_LINE = 512 };
+    char bar[WIDTH + 1], line[MAX_LINE];
+    size_t width = terminal_width(), columns = width > 3 ? width - 3 : 0; /* room for a ^C */
     int full = total ? (int)(done * WIDTH / total) : WIDTH;
     for (int i = 0; i < WIDTH; i++)
         bar[i] = i < full ? '#' : '.';
     bar[WIDTH] = '\0';
-    fprintf(stderr, "\r\033[K[%s] %3.0f %%  %" PRIu64 "/%" PRIu64 " %s  %.3g/s  %s left  %.40s",
-            bar, total ? 100.0 * (double)done / (double)total : 100.0, done, total, p->unit, rate,
-            left, what ? bp_printable(what).text : "");
+    columns = columns < MAX_LINE - 1 ? columns : MAX_LINE - 1;
+    snprintf(line, columns + 1, "[%s] %3.0f %%  %" PRIu64 "/%" PRIu64 " %s  %.3g/s  %s left  ", bar,
+             total ? 100.0 * (double)done / (double)total : 100.0, done, total, p->unit, rate,
+             left);
+    size_t used = strlen(line), room = columns - used;
+    const struct bp_printable name = bp_printable(what ? what : "");
+    size_t length = strlen(name.text);
+    if (length <= room)
+        memcpy(line + used, name.text, length + 1);
+    else if (room > 8)
+        snprintf(line + used, room + 1, "...%s", name.text + length - (room - 3));
+    fprintf(stderr, "\r\033[K%s", line);
     fflush(stderr);
 }
 
