@@ -343,15 +343,21 @@ static enum bp_status info_plan(const struct bp_args *args, struct bp_err *err)
 
 /* --- which of them --- */
 
-static bool starts_like_json(const char *path)
+static enum bp_status starts_like_json(const char *path, bool *yes, struct bp_err *err)
 {
     FILE *f = fopen(path, "rb");
-    int c = f ? fgetc(f) : EOF;
-    while (c == ' ' || c == '\n' || c == '\t' || c == '\r')
+    if (!f)
+        return bp_fail(err, BP_ERR_INPUT, "%s: cannot be opened: %s", path, strerror(errno));
+    int c;
+    do
         c = fgetc(f);
-    if (f)
-        fclose(f);
-    return c == '{' || c == '[';
+    while (c == ' ' || c == '\n' || c == '\t' || c == '\r');
+    bool failed = ferror(f) != 0;
+    fclose(f);
+    if (failed)
+        return bp_fail(err, BP_ERR_FAILED, "%s: cannot be read", path);
+    *yes = c == '{' || c == '[';
+    return BP_OK;
 }
 
 static enum bp_status run(const struct bp_args *args, struct bp_err *err)
@@ -360,8 +366,11 @@ static enum bp_status run(const struct bp_args *args, struct bp_err *err)
     struct stat st;
     if (stat(path, &st) != 0)
         return bp_fail(err, BP_ERR_INPUT, "%s: %s", path, strerror(errno));
-    const bool plan = S_ISREG(st.st_mode) && starts_like_json(path);
-    const bool table = S_ISREG(st.st_mode) && !plan && bp_table_looks_like(path);
+    bool plan = false, table = false;
+    if (S_ISREG(st.st_mode))
+        BP_TRY(starts_like_json(path, &plan, err));
+    if (S_ISREG(st.st_mode) && !plan)
+        BP_TRY(bp_table_looks_like(path, &table, err));
     if ((plan || table) && (bp_args_has(args, BP_OPT_INCLUDE) || bp_args_has(args, BP_OPT_EXCLUDE)))
         return bp_fail(err, BP_ERR_USAGE, "%s: is a %s; --include and --exclude are for models",
                        path, plan ? "plan" : "table");

@@ -117,21 +117,24 @@ static enum bp_status solve(const struct bp_args *args, struct bp_planner *plann
 
 static enum bp_status run(const struct bp_args *args, struct bp_err *err)
 {
-    struct bp_table *table;
-    struct bp_planner *planner;
-    BP_TRY(bp_table_open(args->operands[0], &table, err));
-    enum bp_status status =
-        bp_planner_new(table, bp_args_text(args, BP_OPT_GRID, NULL), &planner, err);
-    if (status == BP_OK) {
+    struct bp_constraints constraints;
+    struct bp_table *table = NULL;
+    struct bp_planner *planner = NULL;
+    BP_TRY(bp_cli_constraints(args, &constraints, err));
+    enum bp_status status = bp_table_open(args->operands[0], &table, err);
+    if (status == BP_OK)
+        status = bp_planner_new(table, &constraints, &planner, err);
+    if (status == BP_OK)
         status = solve(args, planner, bp_table_params(table), err);
-        bp_planner_free(planner);
-    }
+    bp_planner_free(planner);
     bp_table_close(table);
+    bp_constraints_done(&constraints);
     return status;
 }
 
 static const enum bp_option options[] = {
-    BP_OPT_BITS, BP_OPT_SIZE, BP_OPT_GRID, BP_OPT_SOLVER, BP_OPT_OUT, BP_OPT_FORCE, BP_OPT_JSON,
+    BP_OPT_BITS, BP_OPT_SIZE,   BP_OPT_GRID, BP_OPT_PIN,   BP_OPT_BAN,  BP_OPT_FLOOR,
+    BP_OPT_CEIL, BP_OPT_SOLVER, BP_OPT_OUT,  BP_OPT_FORCE, BP_OPT_JSON,
 };
 
 const struct bp_command bp_command_solve = {

@@ -146,13 +146,15 @@ static enum bp_status sweep_json(const struct bp_args *args, struct bp_planner *
 
 static enum bp_status run(const struct bp_args *args, struct bp_err *err)
 {
-    struct bp_table *table;
+    struct bp_constraints constraints;
+    struct bp_table *table = NULL;
     struct bp_planner *planner = NULL;
     struct range range;
-    BP_TRY(bp_table_open(args->operands[0], &table, err));
-    uint64_t params = bp_table_params(table);
-    enum bp_status status =
-        bp_planner_new(table, bp_args_text(args, BP_OPT_GRID, NULL), &planner, err);
+    BP_TRY(bp_cli_constraints(args, &constraints, err));
+    enum bp_status status = bp_table_open(args->operands[0], &table, err);
+    uint64_t params = status == BP_OK ? bp_table_params(table) : 0;
+    if (status == BP_OK)
+        status = bp_planner_new(table, &constraints, &planner, err);
     if (status == BP_OK)
         status = read_range(args, planner, params, &range, err);
     if (status == BP_OK)
@@ -160,11 +162,13 @@ static enum bp_status run(const struct bp_args *args, struct bp_err *err)
                                                 : sweep_csv(args, planner, params, &range, err);
     bp_planner_free(planner);
     bp_table_close(table);
+    bp_constraints_done(&constraints);
     return status;
 }
 
 static const enum bp_option options[] = {
-    BP_OPT_FROM, BP_OPT_TO, BP_OPT_STEP, BP_OPT_GRID, BP_OPT_OUT, BP_OPT_FORCE, BP_OPT_JSON,
+    BP_OPT_FROM,  BP_OPT_TO,   BP_OPT_STEP, BP_OPT_GRID,  BP_OPT_PIN,  BP_OPT_BAN,
+    BP_OPT_FLOOR, BP_OPT_CEIL, BP_OPT_OUT,  BP_OPT_FORCE, BP_OPT_JSON,
 };
 
 const struct bp_command bp_command_sweep = {

@@ -12,6 +12,7 @@
 
 #include "cli/options.h"
 
+struct bp_constraints;
 struct bp_model_filter;
 struct bp_plan;
 struct bp_json_out;
@@ -53,6 +54,10 @@ const char *bp_size_format(uint64_t bytes, char text[BP_SIZE_TEXT]);
 
 /* The --include and --exclude of the command line; borrows the arguments. */
 struct bp_model_filter bp_cli_filter(const struct bp_args *args);
+
+/* The constraints of the command line, in the order of their kinds; bp_constraints_done. */
+enum bp_status bp_cli_constraints(const struct bp_args *args, struct bp_constraints *out,
+                                  struct bp_err *err);
 
 /* --- progress --- */
 

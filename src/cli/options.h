@@ -24,6 +24,10 @@
     X(GRID, "grid", 0, "G",                                                                        \
       "paper (243 configs), reference (432), nf4, or "                                             \
       "b0=2,3,4:b1=2,3,4,8:b2=bf16,fp32:B0=..:B1=..")                                              \
+    X(PIN, "pin", 0, "RE=CONFIG", "matching matrices take a config of that form: nf4:*:*:64:*")    \
+    X(BAN, "ban", 0, "RE=CONFIG", "matching matrices take none of that form")                      \
+    X(FLOOR, "floor", 0, "RE=BITS", "matching matrices take at least BITS bits/param")             \
+    X(CEIL, "ceil", 0, "RE=BITS", "matching matrices take at most BITS bits/param")                \
     X(EFFORT, "effort", 0, "E", "exact: every cell by the reference procedure (the only one yet)") \
     X(ITERATIONS, "iterations", 0, "T", "cap of the iterations a cell (default 100)")              \
     X(RANK, "rank", 0, "R[,R...]", "rank of the low-rank part, 0 for none (default 64)")           \

@@ -4,6 +4,7 @@
 #include <sys/stat.h>
 
 #include "cli/commands.h"
+#include "engine/constraints.h"
 #include "engine/file_out.h"
 #include "engine/json_write.h"
 #include "engine/model.h"
@@ -76,4 +77,25 @@ struct bp_model_filter bp_cli_filter(const struct bp_args *args)
         args->values[BP_OPT_EXCLUDE],
         args->n_values[BP_OPT_EXCLUDE],
     };
+}
+
+enum bp_status bp_cli_constraints(const struct bp_args *args, struct bp_constraints *out,
+                                  struct bp_err *err)
+{
+    static const enum bp_option options[BP_N_CONSTRAINT_KINDS] = {
+#define CONSTRAINT_OPTION(name, option) BP_OPT_##name,
+        BP_CONSTRAINT_KINDS(CONSTRAINT_OPTION)
+#undef CONSTRAINT_OPTION
+    };
+    *out = (struct bp_constraints){0};
+    for (int kind = 0; kind < BP_N_CONSTRAINT_KINDS; kind++)
+        for (size_t i = 0; i < args->n_values[options[kind]]; i++) {
+            enum bp_status status = bp_constraints_add(out, (enum bp_constraint_kind)kind,
+                                                       args->values[options[kind]][i], err);
+            if (status != BP_OK) {
+                bp_constraints_done(out);
+                return status;
+            }
+        }
+    return BP_OK;
 }

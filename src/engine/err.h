@@ -3,7 +3,8 @@
  *
  * The caller owns the struct (usually on its stack) and passes its address down; NULL means that
  * nobody wants the text. Nothing here is static, so threads do not disturb each other. One error,
- * one line, no full stop, no newline: the command line prints it behind "bitplan: ".
+ * one line, no full stop, no newline: the command line prints it behind "bitplan: ". Control
+ * characters that a path or a name brings along become '?' here.
  */
 #ifndef BP_ENGINE_ERR_H
 #define BP_ENGINE_ERR_H

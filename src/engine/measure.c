@@ -109,9 +109,11 @@ static enum bp_status describe(const struct bp_measure_options *o, struct bp_tab
 static enum bp_status open_existing(struct job *job, struct bp_err *err)
 {
     const struct bp_measure_options *o = job->options;
+    bool is_table;
     if (o->replace || access(o->path, F_OK) != 0)
         return BP_OK;
-    if (!bp_table_looks_like(o->path))
+    BP_TRY(bp_table_looks_like(o->path, &is_table, err));
+    if (!is_table)
         return bp_fail(
             err, BP_ERR_MISMATCH,
             "%s: exists, is not a bitplan table, and was kept; give another -o or --force",

@@ -1,5 +1,6 @@
 #include "engine/model.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -208,6 +209,8 @@ static char *name_of(const char *path, bool is_folder)
 {
     static const char suffix[] = ".safetensors";
     char *real = is_folder ? realpath(path, NULL) : NULL; /* for "." and "dir/" */
+    if (is_folder && !real && errno == ENOMEM)
+        return NULL;
     const char *base = real ? real : path;
     const char *slash = strrchr(base, '/');
     if (slash && slash[1])

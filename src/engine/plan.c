@@ -16,7 +16,7 @@ struct bp_plan *bp_plan_free(struct bp_plan *plan)
     }
     free(plan->warnings);
     free(plan->table_fingerprint);
-    free(plan->grid_text);
+    bp_constraints_done(&plan->constraints);
     free(plan->choice);
     free(plan);
     return NULL;
@@ -113,10 +113,11 @@ static void put_budget(const struct bp_plan *plan, struct bp_json_out *out)
     bp_json_put_string(out, budget, "unit", bp_budget_unit_name(plan->budget.unit));
     bp_json_put_u64(out, budget, "bits", plan->budget.bits);
     struct cJSON *constraints = bp_json_put_array(out, out->root, "constraints");
-    if (plan->grid_text) {
-        struct cJSON *grid = bp_json_put_object(out, constraints, NULL);
-        bp_json_put_string(out, grid, "option", "--grid");
-        bp_json_put_string(out, grid, "value", plan->grid_text);
+    for (size_t i = 0; i < plan->constraints.n; i++) {
+        const struct bp_constraint *c = &plan->constraints.list[i];
+        struct cJSON *node = bp_json_put_object(out, constraints, NULL);
+        bp_json_put_string(out, node, "option", bp_constraint_option(c->kind));
+        bp_json_put_string(out, node, "value", c->value);
     }
 }
 

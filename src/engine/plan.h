@@ -13,6 +13,7 @@
 #include <stdint.h>
 
 #include "engine/budget.h"
+#include "engine/constraints.h"
 #include "engine/err.h"
 #include "engine/table.h"
 
@@ -46,7 +47,7 @@ struct bp_warning {
 struct bp_plan {
     const struct bp_table *table;
     char *table_fingerprint;
-    char *grid_text; /* --grid as given, NULL for all of the table's candidates */
+    struct bp_constraints constraints;
     struct bp_budget budget;
     uint32_t *choice; /* [n_matrices] candidate of each */
     uint64_t params, storage_bits, low_rank_params;

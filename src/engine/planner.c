@@ -16,11 +16,16 @@
 static const uint64_t MAX_WORK = UINT64_C(20000000000);
 static const unsigned GLPK_LIMIT_MS = 60000;
 
+/* The most that a proof's own rounding may leave between plan and bound. The solver counts in 60
+ * bits from the largest error down, and usually leaves 1e-14; where a table's errors lie 10^9 apart
+ * and more (somebody's "never" written as 1e30), small ones drown, and the plan is only bounded. */
+static const double PROOF_GAP = 1e-9;
+
 struct bp_planner {
     const struct bp_table *table;
     char *table_fingerprint;
-    char *grid_text;
-    uint8_t *use; /* [n_candidates] */
+    struct bp_constraints constraints;
+    uint8_t *use; /* [n_matrices * n_candidates] 0 = a constraint forbids it; NULL = none does */
     uint64_t params;
     struct bp_mckp *mckp;
     uint32_t *choice; /* [n_matrices] scratch */
@@ -28,32 +33,22 @@ struct bp_planner {
 
 /* --- setting up --- */
 
-static enum bp_status choose_candidates(struct bp_planner *p, const char *grid_text,
+static enum bp_status apply_constraints(struct bp_planner *p,
+                                        const struct bp_constraints *constraints,
                                         struct bp_err *err)
 {
-    const struct bp_table *t = p->table;
-    p->use = bp_alloc(t->n_candidates, 1);
+    if (!constraints || constraints->n == 0)
+        return BP_OK;
+    BP_TRY(bp_constraints_copy(constraints, &p->constraints, err));
+    p->use = bp_alloc(p->table->n_matrices * p->table->n_candidates, 1);
     if (!p->use)
         return bp_fail_nomem(err);
-    memset(p->use, 1, t->n_candidates);
-    if (!grid_text)
-        return BP_OK;
-    struct bp_grid grid;
-    BP_TRY(bp_grid_parse(grid_text, &grid, err));
-    size_t left = 0;
-    for (size_t j = 0; j < t->n_candidates; j++) {
-        const struct bp_candidate *c = &t->candidates[j];
-        p->use[j] = !c->foreign && bp_grid_has(&grid, &c->config);
-        left += p->use[j];
-    }
-    bp_grid_done(&grid);
-    p->grid_text = bp_strdup(grid_text);
-    if (!p->grid_text)
-        return bp_fail_nomem(err);
-    return left ? BP_OK
-                : bp_fail(err, BP_INFEASIBLE,
-                          "%s: none of its %zu candidates is in the grid '%s'; widen the grid",
-                          t->path, t->n_candidates, grid_text);
+    return bp_constraints_apply(constraints, p->table, p->use, err);
+}
+
+bool bp_planner_allows(const struct bp_planner *p, size_t i, size_t j)
+{
+    return !p->use || p->use[i * p->table->n_candidates + j];
 }
 
 /* Every matrix needs a measured candidate; says how many lack one. */
@@ -64,7 +59,7 @@ static enum bp_status check_measured(const struct bp_planner *p, struct bp_err *
     for (size_t i = t->n_matrices; i-- > 0;) {
         bool any = false;
         for (size_t j = 0; j < t->n_candidates && !any; j++)
-            any = p->use[j] && !isnan(t->error[i * t->n_candidates + j]);
+            any = bp_planner_allows(p, i, j) && !isnan(t->error[i * t->n_candidates + j]);
         if (!any) {
             missing++;
             first = i;
@@ -84,9 +79,10 @@ static struct bp_mckp_problem problem_of(const struct bp_planner *p)
     return (struct bp_mckp_problem){t->n_matrices, t->n_candidates, t->storage, t->error, p->use};
 }
 
-static enum bp_status set_up(struct bp_planner *p, const char *grid_text, struct bp_err *err)
+static enum bp_status set_up(struct bp_planner *p, const struct bp_constraints *constraints,
+                             struct bp_err *err)
 {
-    BP_TRY(choose_candidates(p, grid_text, err));
+    BP_TRY(apply_constraints(p, constraints, err));
     BP_TRY(check_measured(p, err));
     p->params = bp_table_params(p->table);
     p->table_fingerprint = bp_table_fingerprint(p->table);
@@ -101,15 +97,16 @@ static enum bp_status set_up(struct bp_planner *p, const char *grid_text, struct
                          status == BP_ERR_NOMEM ? "out of memory" : "its numbers are out of range");
 }
 
-enum bp_status bp_planner_new(const struct bp_table *table, const char *grid_text,
-                              struct bp_planner **out, struct bp_err *err)
+enum bp_status bp_planner_new(const struct bp_table *table,
+                              const struct bp_constraints *constraints, struct bp_planner **out,
+                              struct bp_err *err)
 {
     *out = NULL;
     struct bp_planner *p = calloc(1, sizeof *p);
     if (!p)
         return bp_fail_nomem(err);
     p->table = table;
-    enum bp_status status = set_up(p, grid_text, err);
+    enum bp_status status = set_up(p, constraints, err);
     if (status != BP_OK) {
         bp_planner_free(p);
         return status;
@@ -123,7 +120,7 @@ struct bp_planner *bp_planner_free(struct bp_planner *p)
     if (p) {
         bp_mckp_free(p->mckp);
         free(p->table_fingerprint);
-        free(p->grid_text);
+        bp_constraints_done(&p->constraints);
         free(p->use);
         free(p->choice);
         free(p);
@@ -158,20 +155,23 @@ static void sum_totals(struct bp_plan *plan)
     plan->relative_error = norms > 0.0 ? plan->error / norms : NAN;
 }
 
-/* The one candidate for all matrices that has the least error within the budget, if any fits. */
-static void add_best_uniform(struct bp_plan *plan, const uint8_t *use)
+/* The one candidate for all matrices that has the least error within the budget, if any fits. Only
+ * what every matrix may take counts. */
+static void add_best_uniform(struct bp_plan *plan, const struct bp_planner *p)
 {
     const struct bp_table *t = plan->table;
     struct bp_baseline best = {.name = "best uniform", .error = INFINITY};
     for (size_t j = 0; j < t->n_candidates; j++) {
         uint64_t bits = 0;
         double error = 0.0;
-        for (size_t i = 0; use[j] && i < t->n_matrices; i++) {
+        bool allowed = true;
+        for (size_t i = 0; allowed && i < t->n_matrices; i++) {
+            allowed = bp_planner_allows(p, i, j);
             bits += t->storage[i * t->n_candidates + j];
             error += t->error[i * t->n_candidates + j];
         }
         bool better = error < best.error || (error == best.error && bits < best.storage_bits);
-        if (use[j] && bits <= plan->budget.bits && better) { /* NaN: not measured, never better */
+        if (allowed && bits <= plan->budget.bits && better) { /* NaN: not measured, never better */
             best.candidate = t->candidates[j];
             best.storage_bits = bits;
             best.error = error;
@@ -250,15 +250,14 @@ enum bp_status bp_planner_assemble(const struct bp_planner *p, const struct bp_b
     plan->budget = *budget;
     plan->certificate = *certificate;
     plan->table_fingerprint = bp_strdup(p->table_fingerprint);
-    plan->grid_text = p->grid_text ? bp_strdup(p->grid_text) : NULL;
     plan->choice = bp_alloc(p->table->n_matrices, sizeof *plan->choice);
-    enum bp_status status = BP_OK;
-    if (!plan->table_fingerprint || (p->grid_text && !plan->grid_text) || !plan->choice)
+    enum bp_status status = bp_constraints_copy(&p->constraints, &plan->constraints, err);
+    if (!plan->table_fingerprint || !plan->choice)
         status = bp_fail_nomem(err);
     if (status == BP_OK) {
         memcpy(plan->choice, choice, p->table->n_matrices * sizeof *choice);
         sum_totals(plan);
-        add_best_uniform(plan, p->use);
+        add_best_uniform(plan, p);
         add_qlora(plan);
         status = warn_unmeasured(plan, err);
     }
@@ -325,10 +324,13 @@ enum bp_status bp_planner_solve(struct bp_planner *p, const struct bp_budget *bu
     if (solved != BP_OK && solved != BP_LIMIT)
         return bp_fail(err, solved, "%s: the solver gave up: %s", p->table->path,
                        solved == BP_ERR_NOMEM ? "out of memory" : "no answer that holds");
+    const double gap = result.cost > 0.0 ? (result.cost - result.lower_bound) / result.cost : 0.0;
+    if (solver == BP_SOLVER_MCKP && gap > PROOF_GAP)
+        solved = BP_LIMIT;
     struct bp_certificate certificate = {
         .optimal = solved == BP_OK,
         .lower_bound = result.lower_bound,
-        .gap = result.cost > 0.0 ? (result.cost - result.lower_bound) / result.cost : 0.0,
+        .gap = gap,
         .method = solver == BP_SOLVER_GLPK ? "glpk" : "mckp",
     };
     BP_TRY(bp_planner_assemble(p, budget, p->choice, &certificate, out, err));

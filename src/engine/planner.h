@@ -14,12 +14,16 @@ enum bp_solver { BP_SOLVER_MCKP, BP_SOLVER_GLPK };
 
 struct bp_planner;
 
-/* grid_text as --grid takes it, NULL for every candidate of the table. BP_ERR_INPUT when a matrix
- * has no measured candidate; BP_INFEASIBLE when the grid leaves no candidate; BP_ERR_USAGE for a
- * bad grid. */
-enum bp_status bp_planner_new(const struct bp_table *table, const char *grid_text,
-                              struct bp_planner **out, struct bp_err *err);
+/* constraints NULL or empty: every candidate of the table may be taken. They are copied.
+ * BP_ERR_INPUT when a matrix has no measured candidate among those left; BP_INFEASIBLE when the
+ * constraints leave it none at all; BP_ERR_USAGE for constraints that cannot be read. */
+enum bp_status bp_planner_new(const struct bp_table *table,
+                              const struct bp_constraints *constraints, struct bp_planner **out,
+                              struct bp_err *err);
 struct bp_planner *bp_planner_free(struct bp_planner *planner);
+
+/* Whether the constraints let matrix i take candidate j. */
+bool bp_planner_allows(const struct bp_planner *planner, size_t i, size_t j);
 
 /* The budgets that make sense, in bits: below *least nothing fits, above *most nothing improves. */
 void bp_planner_range(const struct bp_planner *planner, uint64_t *least, uint64_t *most);

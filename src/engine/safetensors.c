@@ -275,6 +275,12 @@ static enum bp_status map_file(struct bp_st *st, struct bp_err *err)
     return BP_OK;
 }
 
+/* The system is at its limits; all else, a missing file or no permission, lies with the path. */
+static bool is_refusal(int error)
+{
+    return error == EIO || error == ENOMEM || error == EMFILE || error == ENFILE;
+}
+
 enum bp_status bp_st_open(const char *path, struct bp_st **out, struct bp_err *err)
 {
     *out = NULL;
@@ -285,7 +291,8 @@ enum bp_status bp_st_open(const char *path, struct bp_st **out, struct bp_err *e
     /* Not blocking: a named pipe must be refused, not waited for. */
     st->fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (st->fd < 0)
-        status = bp_fail(err, BP_ERR_INPUT, "%s: cannot be opened: %s", path, strerror(errno));
+        status = bp_fail(err, is_refusal(errno) ? BP_ERR_FAILED : BP_ERR_INPUT,
+                         "%s: cannot be opened: %s", path, strerror(errno));
     else
         status = map_file(st, err);
     if (status == BP_OK)

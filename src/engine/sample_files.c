@@ -292,6 +292,15 @@ static enum bp_status run(struct job *job, struct bp_err *err)
     return name_files(job, err);
 }
 
+/* A run that failed while it named its files leaves none of them: without force every name was
+ * free, so what stands there is this run's. With force the old files are gone, and the new ones
+ * stay. */
+static void take_back(const struct job *job)
+{
+    for (size_t i = 0; !job->layout->options.force && i + 1 < job->n_done; i++)
+        (void)unlink(job->paths[i]);
+}
+
 enum bp_status bp_sample_write_layout(const char *dir, const struct bp_sample_layout *layout,
                                       bp_progress_fn *progress, void *progress_ctx,
                                       struct bp_err *err)
@@ -301,6 +310,8 @@ enum bp_status bp_sample_write_layout(const char *dir, const struct bp_sample_la
     enum bp_status status = run(&job, err);
     for (size_t i = job.n_done; i < job.n_begun; i++)
         bp_file_out_abandon(&job.files[i]);
+    if (status != BP_OK)
+        take_back(&job);
     if (status != BP_OK && job.made_dir)
         (void)rmdir(dir); /* goes only when it is empty */
     for (size_t i = 0; job.paths && i < job.n_files; i++)

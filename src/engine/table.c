@@ -1,5 +1,6 @@
 #include "engine/table.h"
 
+#include <float.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -87,27 +88,29 @@ static enum bp_status check_names(const struct bp_table *t, struct bp_err *err)
 
 static enum bp_status check_numbers(const struct bp_table *t, struct bp_err *err)
 {
-    /* Totals of a plan are at most N times the largest cell: they stay within 62 bits. */
+    /* Totals of a plan are at most N times the largest cell: they stay within 62 bits, and within
+     * the doubles. */
     const uint64_t most = (UINT64_C(1) << 62) / t->n_matrices;
+    const double most_error = DBL_MAX / 2 / (double)t->n_matrices;
     for (size_t i = 0; i < t->n_matrices; i++)
         for (size_t j = 0; j < t->n_candidates; j++) {
             char text[BP_CANDIDATE_TEXT];
             double error = t->error[i * t->n_candidates + j];
             bool negative = error<0.0, huge = t->storage[i * t->n_candidates + j]> most;
-            if (negative || isinf(error) || huge)
+            if (negative || error > most_error || huge)
                 return bp_fail(err, BP_ERR_INPUT, "%s: matrix %s, candidate %s: %s", t->path,
                                bp_printable(t->matrices[i].name).text,
                                bp_printable(bp_candidate_format(&t->candidates[j], text)).text,
                                huge       ? "storage is beyond what any plan can hold"
                                : negative ? "the error is negative"
-                                          : "the error is infinite");
+                                          : "the error is infinite, or sums of it would be");
         }
     for (size_t i = 0; t->norm && i < t->n_matrices; i++)
-        if (t->norm[i] < 0.0 || isinf(t->norm[i]))
+        if (t->norm[i] < 0.0 || t->norm[i] > most_error)
             return bp_fail(err, BP_ERR_INPUT, "%s: the norm of matrix %s is not a number >= 0",
                            t->path, bp_printable(t->matrices[i].name).text);
     for (size_t i = 0; t->baseline_error && i < t->n_matrices * BP_N_BASELINES; i++)
-        if (t->baseline_error[i] < 0.0 || isinf(t->baseline_error[i]))
+        if (t->baseline_error[i] < 0.0 || t->baseline_error[i] > most_error)
             return bp_fail(err, BP_ERR_INPUT, "%s: a baseline error of matrix %s is no number >= 0",
                            t->path, bp_printable(t->matrices[i / BP_N_BASELINES].name).text);
     return BP_OK;
@@ -163,16 +166,18 @@ struct bp_table *bp_table_close(struct bp_table *t)
     return NULL;
 }
 
-bool bp_table_looks_like(const char *path)
+enum bp_status bp_table_looks_like(const char *path, bool *yes, struct bp_err *err)
 {
     struct bp_st *st;
-    if (bp_st_open(path, &st, NULL) != BP_OK)
-        return false;
+    *yes = false;
+    enum bp_status status = bp_st_open(path, &st, err);
+    if (status != BP_OK)
+        return status == BP_ERR_INPUT ? BP_OK : status;
     const char *format = bp_st_metadata(st, "format");
-    bool yes = (format && strcmp(format, BP_TABLE_FORMAT) == 0) ||
-               (bp_st_find(st, "error") && bp_st_metadata(st, "candidates"));
+    *yes = (format && strcmp(format, BP_TABLE_FORMAT) == 0) ||
+           (bp_st_find(st, "error") && bp_st_metadata(st, "candidates"));
     bp_st_close(st);
-    return yes;
+    return BP_OK;
 }
 
 /* --- questions --- */

@@ -75,9 +75,9 @@ enum bp_status bp_table_open(const char *path, struct bp_table **out, struct bp_
 /* Takes NULL, returns NULL. Also frees a table built by hand. */
 struct bp_table *bp_table_close(struct bp_table *table);
 
-/* True when the file at `path` says that it is a bitplan table (whether it is a good one or not).
- */
-bool bp_table_looks_like(const char *path);
+/* *yes: the file at `path` says that it is a bitplan table (whether it is a good one or not). A
+ * file that is no safetensors file says no; one that the system would not give fails. */
+enum bp_status bp_table_looks_like(const char *path, bool *yes, struct bp_err *err);
 
 /* Cells of row i that are measured. */
 size_t bp_table_measured_in_row(const struct bp_table *table, size_t i);

@@ -124,6 +124,10 @@ void bp_table_meta_done(struct bp_st_pair pairs[BP_TABLE_META_PAIRS])
 
 /* --- reading --- */
 
+/* Of all matrices together: what a number in JSON holds exactly. Totals of a plan do not overflow
+ * then. */
+static const uint64_t MAX_PARAMS = UINT64_C(1) << 53;
+
 /* Parses one part; *out stays NULL when the table has none and need not. */
 static enum bp_status part_of(const struct bp_st *st, const char *key, bool required,
                               struct cJSON **out, struct bp_err *err)
@@ -185,14 +189,20 @@ static enum bp_status parse_matrices(const struct cJSON *root, struct bp_table *
                                      struct bp_err *err)
 {
     size_t n = bp_json_count(root), i = 0;
+    uint64_t params = 0;
     if (!bp_json_is_array(root) || n == 0)
         return bp_fail(err, BP_ERR_INPUT, "%s: its metadata lists no matrices", t->path);
     t->matrices = bp_alloc_zero(n, sizeof *t->matrices);
     if (!t->matrices)
         return bp_fail_nomem(err);
     t->n_matrices = n;
-    for (const struct cJSON *node = bp_json_first(root); node; node = bp_json_next(node), i++)
+    for (const struct cJSON *node = bp_json_first(root); node; node = bp_json_next(node), i++) {
         BP_TRY(parse_matrix(node, t->path, i, &t->matrices[i], err));
+        params += t->matrices[i].d * t->matrices[i].k; /* 2^53 + 2^62 at most */
+        if (params > MAX_PARAMS)
+            return bp_fail(err, BP_ERR_INPUT,
+                           "%s: its matrices hold more than 2^53 parameters together", t->path);
+    }
     return BP_OK;
 }
 

@@ -150,46 +150,45 @@ static enum bp_status read_choice(struct check *c, struct bp_err *err)
     return BP_OK;
 }
 
-/* The grid that the plan was restricted to, NULL for none. */
-static const char *claimed_grid(const struct check *c)
+static enum bp_status read_constraints(const struct check *c, struct bp_constraints *out,
+                                       struct bp_err *err)
 {
     const struct cJSON *list = bp_json_member(c->claim, "constraints");
     for (const struct cJSON *node = bp_json_first(list); node; node = bp_json_next(node)) {
         const char *option = bp_json_string(bp_json_member(node, "option"));
-        if (option && strcmp(option, "--grid") == 0)
-            return bp_json_string(bp_json_member(node, "value"));
+        const char *value = bp_json_string(bp_json_member(node, "value"));
+        if (!option || !value)
+            return bp_fail(err, BP_ERR_INPUT, "one has no \"option\" and \"value\"");
+        BP_TRY(bp_constraints_add_option(out, option, value, err));
     }
-    return NULL;
+    return BP_OK;
 }
 
 /* Opens the planner under the plan's own constraints; what is wrong with them is wrong with the
  * plan, not with a command line. */
 static enum bp_status open_planner(struct check *c, struct bp_err *err)
 {
-    enum bp_status status = bp_planner_new(c->table, claimed_grid(c), &c->planner, err);
-    if (status == BP_ERR_USAGE || status == BP_INFEASIBLE)
-        return bp_fail_in(err, BP_ERR_INPUT, "%s: %sconstraints", c->path, c->label);
+    struct bp_constraints constraints = {0};
+    enum bp_status status = read_constraints(c, &constraints, err);
+    const bool readable = status == BP_OK;
+    if (readable)
+        status = bp_planner_new(c->table, &constraints, &c->planner, err);
+    bp_constraints_done(&constraints);
+    if (!readable || status == BP_ERR_USAGE || status == BP_INFEASIBLE)
+        return bp_fail_in(err, status == BP_ERR_NOMEM ? status : BP_ERR_INPUT, "%s: %sconstraints",
+                          c->path, c->label);
     return status;
 }
 
-/* Every matrix takes a candidate of the grid that the plan was restricted to. */
-static enum bp_status check_grid(const struct check *c, struct bp_err *err)
+/* Every matrix takes a candidate that the plan's own constraints let it take. */
+static enum bp_status check_constraints(const struct check *c, struct bp_err *err)
 {
-    const char *text = claimed_grid(c);
-    struct bp_grid grid;
-    enum bp_status status = BP_OK;
-    if (!text)
-        return BP_OK;
-    BP_TRY(bp_grid_parse(text, &grid, err));
-    for (size_t i = 0; i < c->table->n_matrices && status == BP_OK; i++) {
-        const struct bp_candidate *candidate = &c->table->candidates[c->choice[i]];
-        if (candidate->foreign || !bp_grid_has(&grid, &candidate->config))
-            status = bp_fail(err, BP_ERR_MISMATCH,
-                             "%s: %smatrices[%zu].config is wrong: it is not in the grid '%s'",
-                             c->path, c->label, i, bp_printable(text).text);
-    }
-    bp_grid_done(&grid);
-    return status;
+    for (size_t i = 0; i < c->table->n_matrices; i++)
+        if (!bp_planner_allows(c->planner, i, c->choice[i]))
+            return bp_fail(err, BP_ERR_MISMATCH,
+                           "%s: %smatrices[%zu].config is wrong: the plan's constraints forbid it",
+                           c->path, c->label, i);
+    return BP_OK;
 }
 
 /* --- the certificate --- */
@@ -465,7 +464,7 @@ static enum bp_status check_plan(struct check *c, struct bp_err *err)
     BP_TRY(read_choice(c, err));
     BP_TRY(read_certificate(c, err));
     BP_TRY(open_planner(c, err));
-    BP_TRY(check_grid(c, err));
+    BP_TRY(check_constraints(c, err));
     BP_TRY(bp_planner_assemble(c->planner, &c->budget, c->choice, &c->certificate, &c->plan, err));
     c->report->n_matrices += c->table->n_matrices;
     if (c->plan->storage_bits > c->budget.bits)

@@ -7,6 +7,7 @@
 #include <setjmp.h>
 #include <stdbool.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
 /* GLPK's tolerances are absolute in places (1e-7 on rows, 1e-7 relative on the objective), so the
@@ -44,6 +45,7 @@ struct figures {
 /* What GLPK's callbacks get; the error hook jumps back. */
 struct session {
     jmp_buf failed;
+    bool out_of_memory;
     struct figures *figures;
 };
 
@@ -65,7 +67,7 @@ static bool add_class(const struct bp_mckp_problem *p, size_t c, struct model *m
     for (size_t j = 0; j < p->n_items; j++) {
         double cost = p->cost[c * p->n_items + j];
         uint64_t weight = p->weight[c * p->n_items + j];
-        if ((p->use != NULL && !p->use[j]) || !isfinite(cost) || cost < 0)
+        if ((p->use != NULL && !p->use[c * p->n_items + j]) || !isfinite(cost) || cost < 0)
             continue;
         if (weight > (UINT64_C(1) << 62) / p->n_classes)
             return false;
@@ -158,11 +160,12 @@ static void note_bound(glp_tree *tree, void *info)
     }
 }
 
-/* Swallows what GLPK says: before a fatal error it turns its output on again. */
+/* Swallows what GLPK says: before a fatal error it turns its output on again, and only its words
+ * tell what the error is. */
 static int on_print(void *info, const char *text)
 {
-    (void)info;
-    (void)text;
+    struct session *s = info;
+    s->out_of_memory |= strstr(text, "no memory available") != NULL;
     return 1;
 }
 
@@ -242,11 +245,15 @@ static enum bp_status run_glpk(const struct model *m, uint64_t room, unsigned ti
                                size_t *pick, struct figures *figures)
 {
     struct session s = {.figures = figures};
+    /* Where another call must make the environment and cannot, it aborts. */
+    int made = glp_init_env();
+    if (made > 1)
+        return made == 2 ? BP_ERR_NOMEM : BP_ERR_FAILED;
     int old_terminal = glp_term_out(GLP_OFF);
-    glp_term_hook(on_print, NULL);
+    glp_term_hook(on_print, &s);
     if (setjmp(s.failed) != 0) {
         glp_free_env();
-        return BP_ERR_FAILED;
+        return s.out_of_memory ? BP_ERR_NOMEM : BP_ERR_FAILED;
     }
     glp_error_hook(on_error, &s);
     glp_prob *lp = glp_create_prob();

@@ -22,14 +22,14 @@
 
 #include "solver/status.h"
 
-/* A dense problem: row = class, column = item. An item takes part if its column is in use, its cost
- * is finite and not negative. */
+/* A dense problem: row = class, column = item. An item takes part if it is in use and its cost is
+ * finite and not negative. */
 struct bp_mckp_problem {
     size_t n_classes;       /* >= 1 */
     size_t n_items;         /* >= 1 columns */
     const uint64_t *weight; /* [n_classes * n_items] each at most 2^62 / n_classes */
     const double *cost;     /* [n_classes * n_items]; NaN = this item is not offered */
-    const uint8_t *use;     /* [n_items] 1 = the column takes part; NULL = all do */
+    const uint8_t *use;     /* [n_classes * n_items] 1 = the item takes part; NULL = all do */
 };
 
 /* When to give up proving. Deterministic work, not time, so that equal inputs give equal plans. */

@@ -103,7 +103,7 @@ static enum bp_status load_row(const struct bp_mckp_problem *p, size_t c, uint32
     for (size_t i = 0; i < p->n_items; i++) {
         uint32_t j = order[i];
         double cost = p->cost[c * p->n_items + j];
-        if ((p->use != NULL && !p->use[j]) || !isfinite(cost) || cost < 0) {
+        if ((p->use != NULL && !p->use[c * p->n_items + j]) || !isfinite(cost) || cost < 0) {
             order[n_skipped++] = j;
             continue;
         }

@@ -281,3 +281,34 @@ setup_file() {
     "$BITPLAN" solve "$table" --bits 3 -o p.json >/dev/null
     refuses 4 "p.json" solve p.json --bits 3
 }
+
+# --- constraints ---
+
+@test "pins, bans, floors and ceilings hold, stand in the plan, and verify repeats them" {
+    works solve "$wide" --bits 3 --pin 'q_proj=nf4:*:*:64:*' --ban 'mlp=*:u2:*:*:*' \
+        --floor 'v_proj=3.5' --ceil 'down_proj=2.5' -o plan.json
+    jq -e '[.constraints[] | .option] == ["--pin", "--ban", "--floor", "--ceil"]' plan.json
+    jq -e '.certificate.status == "optimal"' plan.json
+    jq -e '[.matrices[] | select(.name | test("q_proj"))] | length > 0 and
+           all(.config.b0 == 4 and .config.B0 == 64)' plan.json
+    jq -e '[.matrices[] | select(.name | test("mlp"))] | length > 0 and all(.config.b1 != 2)' plan.json
+    jq -e 'all(.matrices[]; (.storage_bits / (.shape[0] * .shape[1])) as $bits |
+           ((.name | test("v_proj") | not) or $bits >= 3.5) and
+           ((.name | test("down_proj") | not) or $bits <= 2.5))' plan.json
+    works verify plan.json
+    works solve "$wide" --bits 3 --json
+    jq -e --slurpfile free <(printf '%s' "$output") '.totals.error >= $free[0].totals.error' plan.json
+}
+
+@test "constraints that contradict each other: status 3, the matrix and the constraints named" {
+    refuses 3 "k_proj.weight under --floor 'k_proj=3', --ceil 'self_attn=2.5'" \
+        solve "$wide" --bits 3 --floor k_proj=3 --ceil self_attn=2.5
+    refuses 3 "below the least possible" solve "$wide" --bits 2.5 --floor .=3
+}
+
+@test "constraints that cannot be meant: status 2" {
+    refuses 2 "matches no matrix" solve "$wide" --bits 3 --pin 'q_prj=nf4:*:*:*:*'
+    refuses 2 "no candidate" solve "$wide" --bits 3 --ban 'q_proj=nf8:*:*:*:*'
+    refuses 2 "RE=CONFIG" solve "$wide" --bits 3 --pin q_proj
+    refuses 2 "no number of bits/param" sweep "$wide" --floor q_proj=many
+}

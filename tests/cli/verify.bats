@@ -169,7 +169,11 @@ json.dump(plan, open("bad.json", "w"))' "$plan"
 
 @test "warnings that are none and constraints that are not the planner's" {
     finds warnings '.warnings = [{matrix: "x", rule: "y", text: "z"}]'
-    finds constraints '.constraints = [{option: "--pin", value: "x=y"}]'
+    rejects constraints '.constraints = [{option: "--pin", value: "x=y"}]'
+    rejects constraints '.constraints = [{option: "--wish", value: "x"}]'
+    finds 'matrices[0].config is wrong: the plan' \
+        '.constraints = [{option: "--ceil", value: "q_proj=2.1"}, {option: "--floor", value: "k_proj=2"}] |
+         .matrices[0].config.b0 = 3 | .matrices[0].label = "nf3:u4:fp32:64:256"'
 }
 
 @test "a figure that is missing or one that nobody knows is named" {

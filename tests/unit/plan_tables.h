@@ -23,11 +23,23 @@ static inline struct bp_table *usual(uint64_t seed)
     return t;
 }
 
+/* A planner restricted to a grid (NULL: none). */
+static inline enum bp_status new_planner(const struct bp_table *t, const char *grid,
+                                         struct bp_planner **out, struct bp_err *err)
+{
+    struct bp_constraints constraints = {0};
+    if (grid)
+        assert_int_equal(bp_constraints_add(&constraints, BP_CONSTRAINT_GRID, grid, NULL), BP_OK);
+    enum bp_status status = bp_planner_new(t, &constraints, out, err);
+    bp_constraints_done(&constraints);
+    return status;
+}
+
 static inline struct bp_planner *planner_of(const struct bp_table *t, const char *grid)
 {
     struct bp_err err = {""};
     struct bp_planner *p;
-    if (bp_planner_new(t, grid, &p, &err))
+    if (new_planner(t, grid, &p, &err))
         fail_msg("%s", err.text);
     return p;
 }

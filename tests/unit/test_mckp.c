@@ -55,7 +55,7 @@ static void check_answer(const struct bp_mckp_problem *p, uint64_t budget,
 {
     for (size_t c = 0; c < p->n_classes; c++) {
         assert_true(choice[c] < p->n_items);
-        assert_true(p->use == NULL || p->use[choice[c]]);
+        assert_true(p->use == NULL || p->use[c * p->n_items + choice[c]]);
         assert_true(p->cost[c * p->n_items + choice[c]] >= 0);
     }
     assert_true(weight_of(p, choice) == r->weight);
@@ -163,7 +163,7 @@ static void items_without_a_cost_or_out_of_use_are_never_taken(void **state)
     (void)state;
     const uint64_t weight[] = {1, 2, 3, 4, 5, 6, 1, 2, 3, 4, 5, 6};
     const double cost[] = {NAN, 5, INFINITY, -1, 4, 0, 9, NAN, 8, -INFINITY, 7, 0};
-    const uint8_t use[] = {1, 1, 1, 1, 1, 0};
+    const uint8_t use[] = {1, 1, 1, 1, 1, 0, 1, 1, 1, 1, 1, 0};
     const struct bp_mckp_problem p = {2, 6, weight, cost, use};
     struct bp_mckp *m = build(&p);
     struct bp_mckp_result r;
@@ -178,12 +178,31 @@ static void items_without_a_cost_or_out_of_use_are_never_taken(void **state)
     bp_mckp_free(m);
 }
 
+static void an_item_out_of_use_in_one_class_serves_the_others(void **state)
+{
+    (void)state;
+    const uint64_t weight[] = {1, 2, 1, 2, 1, 2};
+    const double cost[] = {5, 1, 5, 1, 5, 1};
+    const uint8_t use[] = {1, 1, 1, 0, 0, 1};
+    const struct bp_mckp_problem p = {3, 2, weight, cost, use};
+    struct bp_mckp *m = build(&p);
+    struct bp_mckp_result r;
+    uint32_t choice[3];
+    assert_int_equal(bp_mckp_min_weight(m), 4);
+    assert_int_equal(bp_mckp_max_weight(m), 5);
+    assert_true(solve(m, &p, 6, &r, choice));
+    assert_int_equal(choice[0], 1);
+    assert_int_equal(choice[1], 0);
+    assert_int_equal(choice[2], 1);
+    bp_mckp_free(m);
+}
+
 static void a_class_without_items_is_named(void **state)
 {
     (void)state;
     const uint64_t weight[] = {1, 2, 1, 2, 1, 2};
     const double cost[] = {1, NAN, NAN, 3, 1, 1};
-    const uint8_t use[] = {1, 0};
+    const uint8_t use[] = {1, 0, 1, 0, 1, 0};
     const struct bp_mckp_problem p = {3, 2, weight, cost, use};
     struct bp_mckp *m = NULL;
     size_t bad = 99;
@@ -754,6 +773,7 @@ int main(void)
         cmocka_unit_test(both_ends_of_the_range_are_exact),
         cmocka_unit_test(of_equal_items_the_lower_column_and_the_lighter_one_are_taken),
         cmocka_unit_test(items_without_a_cost_or_out_of_use_are_never_taken),
+        cmocka_unit_test(an_item_out_of_use_in_one_class_serves_the_others),
         cmocka_unit_test(a_class_without_items_is_named),
         cmocka_unit_test(an_empty_problem_and_too_large_weights_are_refused),
         cmocka_unit_test(free_takes_null_and_returns_null),

@@ -291,7 +291,7 @@ static void a_grid_restricts_the_choice(void **state)
     for (int i = 0; i < N; i++) /* a matrix that is measured outside the grid alone */
         error[i * C + 1] = error[i * C + 2] = NAN;
     struct bp_err err = {""};
-    assert_int_equal(bp_planner_new(t, "b0=3,4:b1=4", &some, &err), BP_ERR_INPUT);
+    assert_int_equal(new_planner(t, "b0=3,4:b1=4", &some, &err), BP_ERR_INPUT);
     bp_table_close(t);
 }
 
@@ -301,9 +301,9 @@ static void a_grid_that_leaves_nothing_is_infeasible_and_a_bad_one_is_usage(void
     struct bp_table *t = usual(4);
     struct bp_planner *p;
     struct bp_err err = {""};
-    assert_int_equal(bp_planner_new(t, "b0=8", &p, &err), BP_INFEASIBLE);
+    assert_int_equal(new_planner(t, "b0=8", &p, &err), BP_INFEASIBLE);
     support_says(err.text, "by hand|none of its 4 candidates|'b0=8'");
-    assert_int_equal(bp_planner_new(t, "b0=5", &p, &err), BP_ERR_USAGE);
+    assert_int_equal(new_planner(t, "b0=5", &p, &err), BP_ERR_USAGE);
     assert_null(p);
     bp_table_close(t);
 }

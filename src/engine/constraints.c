@@ -1,0 +1,307 @@
+#include "engine/constraints.h"
+
+#include <regex.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "engine/budget.h"
+#include "engine/mem.h"
+#include "engine/printable.h"
+
+static const char *const options[BP_N_CONSTRAINT_KINDS] = {
+#define OPTION_ROW(name, option) option,
+    BP_CONSTRAINT_KINDS(OPTION_ROW)
+#undef OPTION_ROW
+};
+
+const char *bp_constraint_option(enum bp_constraint_kind kind)
+{
+    return options[kind];
+}
+
+/* --- the list --- */
+
+enum bp_status bp_constraints_add(struct bp_constraints *c, enum bp_constraint_kind kind,
+                                  const char *value, struct bp_err *err)
+{
+    struct bp_constraint *list = bp_grow(c->list, c->n + 1, sizeof *list);
+    if (!list)
+        return bp_fail_nomem(err);
+    c->list = list;
+    char *copy = bp_strdup(value);
+    if (!copy)
+        return bp_fail_nomem(err);
+    list[c->n++] = (struct bp_constraint){kind, copy};
+    return BP_OK;
+}
+
+enum bp_status bp_constraints_add_option(struct bp_constraints *c, const char *option,
+                                         const char *value, struct bp_err *err)
+{
+    for (int kind = 0; kind < BP_N_CONSTRAINT_KINDS; kind++)
+        if (strcmp(option, options[kind]) == 0)
+            return bp_constraints_add(c, (enum bp_constraint_kind)kind, value, err);
+    return bp_fail(err, BP_ERR_INPUT, "'%s' is no constraint", bp_printable(option).text);
+}
+
+enum bp_status bp_constraints_copy(const struct bp_constraints *from, struct bp_constraints *to,
+                                   struct bp_err *err)
+{
+    *to = (struct bp_constraints){0};
+    for (size_t i = 0; from && i < from->n; i++) {
+        enum bp_status status =
+            bp_constraints_add(to, from->list[i].kind, from->list[i].value, err);
+        if (status != BP_OK) {
+            bp_constraints_done(to);
+            return status;
+        }
+    }
+    return BP_OK;
+}
+
+void bp_constraints_done(struct bp_constraints *c)
+{
+    for (size_t i = 0; i < c->n; i++)
+        free(c->list[i].value);
+    free(c->list);
+    *c = (struct bp_constraints){0};
+}
+
+/* --- one constraint, read --- */
+
+/* A config with fields that may be anything, or a label. */
+struct pattern {
+    bool any;
+    const char *label; /* NULL: the fields count */
+    char field[5][BP_CONFIG_TEXT];
+};
+
+struct rule {
+    enum bp_constraint_kind kind;
+    const char *value; /* as typed */
+    struct bp_grid grid;
+    regex_t regex;
+    bool has_regex;
+    struct pattern pattern;
+    struct bp_decimal bits;
+};
+
+static void rule_done(struct rule *r)
+{
+    bp_grid_done(&r->grid);
+    if (r->has_regex)
+        regfree(&r->regex);
+}
+
+/* Fields of "nf4:*:*:64:*"; anything else is taken for a label. */
+static void read_pattern(const char *text, struct pattern *p)
+{
+    *p = (struct pattern){.any = strcmp(text, "*") == 0};
+    const char *at = text;
+    for (int i = 0; i < 5; i++) {
+        size_t n = strcspn(at, ":");
+        bool last = at[n] == '\0';
+        if (n == 0 || n >= sizeof p->field[i] || last != (i == 4)) {
+            p->label = text;
+            return;
+        }
+        memcpy(p->field[i], at, n);
+        p->field[i][n] = '\0';
+        at += n + 1;
+    }
+}
+
+static bool field_fits(const char *pattern, const char *text, size_t n)
+{
+    return strcmp(pattern, "*") == 0 || (strlen(pattern) == n && memcmp(pattern, text, n) == 0);
+}
+
+static bool pattern_fits(const struct pattern *p, const struct bp_candidate *c)
+{
+    if (p->any)
+        return true;
+    if (c->foreign || p->label)
+        return c->foreign && p->label && strcmp(p->label, c->label) == 0;
+    char text[BP_CONFIG_TEXT];
+    const char *at = bp_config_format(&c->config, text);
+    for (int i = 0; i < 5; i++) {
+        size_t n = strcspn(at, ":");
+        if (!field_fits(p->field[i], at, n))
+            return false;
+        at += n + (at[n] == ':');
+    }
+    return true;
+}
+
+/* The part in front of the last "=" as a regular expression. */
+static enum bp_status read_regex(struct rule *r, const char *equals, struct bp_err *err)
+{
+    char *text = bp_strndup(r->value, (size_t)(equals - r->value));
+    if (!text)
+        return bp_fail_nomem(err);
+    int code = regcomp(&r->regex, text, REG_EXTENDED | REG_NOSUB);
+    free(text);
+    if (code == 0) {
+        r->has_regex = true;
+        return BP_OK;
+    }
+    char words[128];
+    regerror(code, &r->regex, words, sizeof words);
+    return code == REG_ESPACE ? bp_fail_nomem(err)
+                              : bp_fail(err, BP_ERR_USAGE, "%s '%s': not a regular expression: %s",
+                                        options[r->kind], bp_printable(r->value).text, words);
+}
+
+static enum bp_status read_rule(const struct bp_constraint *c, struct rule *r, struct bp_err *err)
+{
+    *r = (struct rule){.kind = c->kind, .value = c->value};
+    if (c->kind == BP_CONSTRAINT_GRID)
+        return bp_grid_parse(c->value, &r->grid, err);
+    const bool config = c->kind == BP_CONSTRAINT_PIN || c->kind == BP_CONSTRAINT_BAN;
+    const char *equals = strrchr(c->value, '='), *end;
+    if (!equals || equals == c->value || !equals[1])
+        return bp_fail(err, BP_ERR_USAGE, "%s '%s' is not of the form %s", options[c->kind],
+                       bp_printable(c->value).text,
+                       config ? "RE=CONFIG, as in q_proj=nf4:*:*:64:*"
+                              : "RE=BITS, as in v_proj=3.5");
+    BP_TRY(read_regex(r, equals, err));
+    if (config) {
+        read_pattern(equals + 1, &r->pattern);
+        return BP_OK;
+    }
+    return bp_decimal_parse(equals + 1, &r->bits, &end) && !*end
+               ? BP_OK
+               : bp_fail(err, BP_ERR_USAGE, "%s '%s': '%s' is no number of bits/param",
+                         options[c->kind], bp_printable(c->value).text,
+                         bp_printable(equals + 1).text);
+}
+
+/* --- applying --- */
+
+/* Bits/param of a cell compared with the decimal, exactly: -1, 0 or 1. */
+static int compare_bits(const struct bp_table *t, size_t i, size_t j, const struct bp_decimal *bits)
+{
+    __extension__ typedef unsigned __int128 u128;
+    u128 scaled = t->storage[i * t->n_candidates + j];
+    u128 wanted = (u128)bits->digits * (t->matrices[i].d * t->matrices[i].k);
+    for (unsigned k = 0; k < bits->scale; k++)
+        scaled *= 10; /* below 2^62 x 10^18: fits */
+    return scaled < wanted ? -1 : scaled > wanted;
+}
+
+static bool allows(const struct rule *r, const struct bp_table *t, size_t i, size_t j)
+{
+    switch (r->kind) {
+    case BP_CONSTRAINT_PIN:
+        return pattern_fits(&r->pattern, &t->candidates[j]);
+    case BP_CONSTRAINT_BAN:
+        return !pattern_fits(&r->pattern, &t->candidates[j]);
+    case BP_CONSTRAINT_FLOOR:
+        return compare_bits(t, i, j, &r->bits) >= 0;
+    default:
+        return compare_bits(t, i, j, &r->bits) <= 0;
+    }
+}
+
+static bool bears_on(const struct rule *r, const struct bp_table *t, size_t i)
+{
+    return !r->has_regex || regexec(&r->regex, t->matrices[i].name, 0, NULL, 0) == 0;
+}
+
+/* A pattern that hits nothing is a typing error. */
+static enum bp_status check_effect(const struct rule *r, const struct bp_table *t, bool any_matrix,
+                                   struct bp_err *err)
+{
+    bool any_candidate = false;
+    if (!any_matrix)
+        return bp_fail(err, BP_ERR_USAGE, "%s '%s' matches no matrix of %s", options[r->kind],
+                       bp_printable(r->value).text, t->path);
+    if (r->kind != BP_CONSTRAINT_PIN && r->kind != BP_CONSTRAINT_BAN)
+        return BP_OK;
+    for (size_t j = 0; j < t->n_candidates && !any_candidate; j++)
+        any_candidate = pattern_fits(&r->pattern, &t->candidates[j]);
+    return any_candidate ? BP_OK
+                         : bp_fail(err, BP_ERR_USAGE, "%s '%s': no candidate of %s is of that form",
+                                   options[r->kind], bp_printable(r->value).text, t->path);
+}
+
+/* A grid says the same of every matrix. */
+static enum bp_status apply_grid(const struct rule *r, const struct bp_table *t, uint8_t *use,
+                                 struct bp_err *err)
+{
+    const size_t C = t->n_candidates;
+    bool any = false;
+    for (size_t j = 0; j < C; j++) {
+        const struct bp_candidate *c = &t->candidates[j];
+        const bool in = !c->foreign && bp_grid_has(&r->grid, &c->config);
+        any |= in;
+        for (size_t i = 0; !in && i < t->n_matrices; i++)
+            use[i * C + j] = 0;
+    }
+    return any ? BP_OK
+               : bp_fail(err, BP_INFEASIBLE,
+                         "%s: none of its %zu candidates is in the grid '%s'; widen the grid",
+                         t->path, C, bp_printable(r->value).text);
+}
+
+/* Takes out the cells that one rule forbids. */
+static enum bp_status apply_rule(const struct rule *r, const struct bp_table *t, uint8_t *use,
+                                 struct bp_err *err)
+{
+    bool any_matrix = false;
+    if (r->kind == BP_CONSTRAINT_GRID)
+        return apply_grid(r, t, use, err);
+    for (size_t i = 0; i < t->n_matrices; i++) {
+        if (!bears_on(r, t, i))
+            continue;
+        any_matrix = true;
+        for (size_t j = 0; j < t->n_candidates; j++)
+            use[i * t->n_candidates + j] &= allows(r, t, i, j);
+    }
+    return check_effect(r, t, any_matrix, err);
+}
+
+static bool row_is_empty(const struct bp_table *t, const uint8_t *use, size_t i)
+{
+    return !memchr(use + i * t->n_candidates, 1, t->n_candidates);
+}
+
+/* Which constraints leave matrix i without a candidate: those that bear on it. */
+static enum bp_status contradiction(const struct rule *rules, size_t n, const struct bp_table *t,
+                                    size_t i, struct bp_err *err)
+{
+    char list[512] = "";
+    for (size_t k = 0; k < n; k++) {
+        size_t used = strlen(list);
+        if (bears_on(&rules[k], t, i))
+            snprintf(list + used, sizeof list - used, "%s%s '%s'", used ? ", " : "",
+                     options[rules[k].kind], bp_printable(rules[k].value).text);
+    }
+    return bp_fail(err, BP_INFEASIBLE,
+                   "%s: no candidate is left for %s under %s; loosen one of them", t->path,
+                   bp_printable(t->matrices[i].name).text, list);
+}
+
+enum bp_status bp_constraints_apply(const struct bp_constraints *c, const struct bp_table *t,
+                                    uint8_t *use, struct bp_err *err)
+{
+    memset(use, 1, t->n_matrices * t->n_candidates);
+    struct rule *rules = bp_alloc_zero(c->n, sizeof *rules);
+    enum bp_status status = rules ? BP_OK : bp_fail_nomem(err);
+    size_t n = 0;
+    while (status == BP_OK && n < c->n) {
+        status = read_rule(&c->list[n], &rules[n], err);
+        n++;
+        if (status == BP_OK)
+            status = apply_rule(&rules[n - 1], t, use, err);
+    }
+    for (size_t i = 0; status == BP_OK && i < t->n_matrices; i++)
+        if (row_is_empty(t, use, i))
+            status = contradiction(rules, n, t, i, err);
+    for (size_t k = 0; rules && k < n; k++)
+        rule_done(&rules[k]);
+    free(rules);
+    return status;
+}

@@ -1,0 +1,72 @@
+/*
+ * Constraints on a plan: what a person demands beyond the budget. A list of options as they are
+ * typed on a command line, in their order; the same list stands in a plan, so that it can be
+ * checked and repeated.
+ *
+ *     --grid G          only candidates of the grid
+ *     --pin RE=CONFIG   matrices whose name matches take a candidate of that form
+ *     --ban RE=CONFIG   ... take none of that form
+ *     --floor RE=BITS   ... take at least BITS bits/param
+ *     --ceil RE=BITS    ... take at most BITS bits/param
+ *
+ * RE is a POSIX extended regular expression, searched in the name; the last "=" separates. CONFIG
+ * is a config whose fields may be "*" ("nf4:*:*:64:*", "*" alone for any), or another quantizer's
+ * label. All constraints hold together. They only take cells out of the table, so that the knapsack
+ * keeps its form and plans stay exact.
+ */
+#ifndef BP_ENGINE_CONSTRAINTS_H
+#define BP_ENGINE_CONSTRAINTS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "engine/err.h"
+#include "engine/table.h"
+
+/* X(enum suffix, option) */
+#define BP_CONSTRAINT_KINDS(X) \
+    X(GRID, "--grid")          \
+    X(PIN, "--pin")            \
+    X(BAN, "--ban")            \
+    X(FLOOR, "--floor")        \
+    X(CEIL, "--ceil")
+
+enum bp_constraint_kind {
+#define BP_CONSTRAINT_ENUM(name, option) BP_CONSTRAINT_##name,
+    BP_CONSTRAINT_KINDS(BP_CONSTRAINT_ENUM)
+#undef BP_CONSTRAINT_ENUM
+        BP_N_CONSTRAINT_KINDS
+};
+
+/* "--pin" */
+const char *bp_constraint_option(enum bp_constraint_kind kind);
+
+struct bp_constraint {
+    enum bp_constraint_kind kind;
+    char *value; /* as typed */
+};
+
+struct bp_constraints {
+    struct bp_constraint *list; /* [n] */
+    size_t n;
+};
+
+/* Appends one, copying the value; whether it makes sense is found out when it is applied. */
+enum bp_status bp_constraints_add(struct bp_constraints *c, enum bp_constraint_kind kind,
+                                  const char *value, struct bp_err *err);
+/* The same by the option's spelling. BP_ERR_INPUT for an option that is no constraint. */
+enum bp_status bp_constraints_add_option(struct bp_constraints *c, const char *option,
+                                         const char *value, struct bp_err *err);
+enum bp_status bp_constraints_copy(const struct bp_constraints *from, struct bp_constraints *to,
+                                   struct bp_err *err);
+/* Frees the list; a zeroed struct is an empty list. */
+void bp_constraints_done(struct bp_constraints *c);
+
+/* Sets use [n_matrices * n_candidates] to 1 where a cell may be chosen, to 0 where a constraint
+ * takes it out. BP_ERR_USAGE: a value that cannot be read, or a pattern that matches no matrix or a
+ * config that no candidate has (a typing error must not pass silently). BP_INFEASIBLE: a matrix is
+ * left without a candidate; the text names the matrix and the constraints that bear on it. */
+enum bp_status bp_constraints_apply(const struct bp_constraints *c, const struct bp_table *table,
+                                    uint8_t *use, struct bp_err *err);
+
+#endif
