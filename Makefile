@@ -42,7 +42,8 @@ OBJS := $(SRCS:%.c=$(B)/%.o)
 LIB  := $(B)/libbitplan.a
 TEST_SRCS := $(sort $(wildcard tests/unit/test_*.c tests/golden/test_*.c))
 TESTS     := $(TEST_SRCS:%.c=$(B)/%)
-REPLAY    := $(B)/tests/fuzz/replay_safetensors
+REPLAY    := $(patsubst tests/fuzz/fuzz_%.c,$(B)/tests/fuzz/replay_%,\
+               $(sort $(wildcard tests/fuzz/fuzz_*.c)))
 BENCHES   := $(patsubst %.c,$(B)/%,$(sort $(wildcard tests/bench/bench_*.c)))
 
 ifeq ($(V),0)
@@ -70,7 +71,7 @@ $(TESTS): %: %.o $(LIB)
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(BP_LDFLAGS) $^ -o $@ -lcmocka $(BP_LIBS)
 
-$(REPLAY): $(B)/tests/fuzz/replay.o $(B)/tests/fuzz/fuzz_safetensors.o $(LIB)
+$(REPLAY): $(B)/tests/fuzz/replay_%: $(B)/tests/fuzz/replay.o $(B)/tests/fuzz/fuzz_%.o $(LIB)
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(BP_LDFLAGS) $^ -o $@ $(BP_LIBS)
 
@@ -137,7 +138,7 @@ check-all:
 
 check-variant: $(TESTS) $(REPLAY) $(BIN)
 	@echo 'tests, $(VARIANT) build:'
-	@BITPLAN=$(CURDIR)/$(BIN) REPLAY=$(CURDIR)/$(REPLAY) \
+	@BITPLAN=$(CURDIR)/$(BIN) REPLAY_DIR=$(CURDIR)/$(B)/tests/fuzz \
 	    bash tests/run.sh $(B)/results tests/house.sh $(SUITES)
 
 # A whole build without a warning by the compiler that is not the default; skipped where it is

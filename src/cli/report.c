@@ -105,7 +105,7 @@ static void print_baselines(const struct bp_plan *plan, FILE *out)
         else if (isfinite(b->error))
             snprintf(note, sizeof note, "%.6g", b->error);
         fprintf(out, "  %-13s %-26s %.4f bits/param, error %s\n", b->name,
-                bp_candidate_format(&b->candidate, text),
+                bp_printable(bp_candidate_format(&b->candidate, text)).text,
                 (double)b->storage_bits / (double)plan->params, note);
     }
 }

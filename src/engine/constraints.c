@@ -1,5 +1,6 @@
 #include "engine/constraints.h"
 
+#include <ctype.h>
 #include <regex.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -135,12 +136,51 @@ static bool pattern_fits(const struct pattern *p, const struct bp_candidate *c)
     return true;
 }
 
+/* Of a repetition behind its brace: 3 of "3}", 5 of "2,5}"; at least 1. */
+static unsigned long largest_count(const char *text)
+{
+    char *end;
+    unsigned long low = strtoul(text, &end, 10);
+    unsigned long high = *end == ',' ? strtoul(end + 1, NULL, 10) : low;
+    low = low > high ? low : high;
+    return low ? low : 1;
+}
+
+/* A plan, and its constraints with it, may come from anybody, and regcomp makes repetitions of
+ * repetitions without end, takes the stack for every parenthesis, and follows back-references for
+ * years. So: no back-references, and length times all repetition counts bounded. */
+static bool is_modest(const char *text)
+{
+    enum { MAX_LENGTH = 1000, MAX_NODES = 100000 };
+    unsigned long nodes = strlen(text);
+    if (nodes > MAX_LENGTH)
+        return false;
+    for (const char *p = text; *p; p++) {
+        unsigned long count = 1;
+        if (*p == '\\' && isdigit((unsigned char)p[1]))
+            return false;
+        if (*p == '\\' && p[1])
+            p++;
+        else if (*p == '{')
+            count = largest_count(p + 1);
+        if (count > MAX_NODES || (nodes *= count) > MAX_NODES)
+            return false;
+    }
+    return true;
+}
+
 /* The part in front of the last "=" as a regular expression. */
 static enum bp_status read_regex(struct rule *r, const char *equals, struct bp_err *err)
 {
     char *text = bp_strndup(r->value, (size_t)(equals - r->value));
     if (!text)
         return bp_fail_nomem(err);
+    if (!is_modest(text)) {
+        free(text);
+        return bp_fail(err, BP_ERR_USAGE,
+                       "%s '%s': too large a regular expression, or one with back-references",
+                       options[r->kind], bp_printable(r->value).text);
+    }
     int code = regcomp(&r->regex, text, REG_EXTENDED | REG_NOSUB);
     free(text);
     if (code == 0) {

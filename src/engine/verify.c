@@ -262,9 +262,10 @@ static void describe(const struct cJSON *node, char text[BP_DOUBLE_TEXT + 64])
     else if (bp_json_bool(node, &flag))
         strcpy(text, flag ? "true" : "false");
     else
-        strcpy(text, bp_json_is_null(node)    ? "null"
-                     : bp_json_is_array(node) ? "a list"
-                                              : "an object");
+        strcpy(text, bp_json_is_null(node)     ? "null"
+                     : bp_json_is_array(node)  ? "a list"
+                     : bp_json_is_object(node) ? "an object"
+                                               : "a number beyond the doubles");
 }
 
 static bool same_value(const struct cJSON *a, const struct cJSON *b)
