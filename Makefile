@@ -44,6 +44,7 @@ TEST_SRCS := $(sort $(wildcard tests/unit/test_*.c tests/golden/test_*.c))
 TESTS     := $(TEST_SRCS:%.c=$(B)/%)
 REPLAY    := $(patsubst tests/fuzz/fuzz_%.c,$(B)/tests/fuzz/replay_%,\
                $(sort $(wildcard tests/fuzz/fuzz_*.c)))
+FAULTS    := $(B)/tests/faults/$(if $(filter %san,$(VARIANT)),bitplan,shim.so)
 BENCHES   := $(patsubst %.c,$(B)/%,$(sort $(wildcard tests/bench/bench_*.c)))
 
 ifeq ($(V),0)
@@ -78,6 +79,20 @@ $(REPLAY): $(B)/tests/fuzz/replay_%: $(B)/tests/fuzz/replay.o $(B)/tests/fuzz/fu
 $(BENCHES): %: %.o $(LIB)
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(BP_LDFLAGS) $^ -o $@ $(BP_LIBS)
+
+# Fault injection: a library to preload, or, as a sanitizer wants its own allocator first, a program
+# whose calls go through it.
+FAULTS_CC = $(CC) $(BP_CPPFLAGS) $(BP_CFLAGS) $(BP_LDFLAGS)
+FAULTS_WRAP = $(shell sed -n 's/^HOOK[^,]*, \([A-Za-z0-9_]*\).*/-Wl,--wrap=\1/p' tests/faults/shim.c)
+$(B)/tests/faults/shim.so: tests/faults/shim.c
+	$(call say,LINK,$@)
+	@mkdir -p $(@D)
+	$(Q)$(FAULTS_CC) -shared -fPIC $< -o $@ -ldl
+
+$(B)/tests/faults/bitplan: tests/faults/shim.c $(B)/src/main.o $(LIB)
+	$(call say,LINK,$@)
+	@mkdir -p $(@D)
+	$(Q)$(FAULTS_CC) -DFAULTS_WRAP $(FAULTS_WRAP) $^ -o $@ $(BP_LIBS)
 
 .SECONDARY:
 -include $(shell find $(B) -name '*.d' 2>/dev/null)
@@ -117,7 +132,8 @@ run: deps
 # Where the sanitizers' stages look; halt on the first finding.
 export ASAN_OPTIONS  ?= detect_leaks=1:abort_on_error=0
 export UBSAN_OPTIONS ?= print_stacktrace=1
-SUITES := $(TESTS) tests/fuzz/replay.sh $(sort $(wildcard tests/cli/*.bats))
+# The slow ones first, so that the last to end is a short one.
+SUITES := tests/faults/faults.bats $(sort $(wildcard tests/cli/*.bats)) tests/fuzz/replay.sh $(TESTS)
 
 .PHONY: test check check-all check-variant check-clang check-format
 test: deps
@@ -136,9 +152,9 @@ check-all:
 	@$(MAKE) --no-print-directory WERROR=1 VARIANT=asan check-variant
 	@bash tests/run.sh --sum build/release/results build/asan/results
 
-check-variant: $(TESTS) $(REPLAY) $(BIN)
+check-variant: $(TESTS) $(REPLAY) $(BIN) $(FAULTS)
 	@echo 'tests, $(VARIANT) build:'
-	@BITPLAN=$(CURDIR)/$(BIN) REPLAY_DIR=$(CURDIR)/$(B)/tests/fuzz \
+	@BITPLAN=$(CURDIR)/$(BIN) FAULTS_SHIM=$(CURDIR)/$(FAULTS) REPLAY_DIR=$(CURDIR)/$(B)/tests/fuzz \
 	    bash tests/run.sh $(B)/results tests/house.sh $(SUITES)
 
 # A whole build without a warning by the compiler that is not the default; skipped where it is

@@ -235,6 +235,7 @@ static void table_json(const struct bp_table *t, const struct bp_planner *planne
     bp_json_put_string(out, out->root, "weighting", t->about.weighting);
     bp_json_put_string(out, out->root, "effort", t->about.effort);
     char *fingerprint = bp_table_fingerprint(t);
+    out->failed |= !fingerprint; /* no memory, which a null would hide */
     bp_json_put_string(out, out->root, "fingerprint", fingerprint);
     free(fingerprint);
     if (planner) {
