@@ -33,7 +33,7 @@ BP_LIBS     := -llapacke -lopenblas -lglpk -lcjson -lxxhash -lpthread -lm
 
 # Debian packages: what the program links, and what its tests use.
 DEPS := gcc libc6-dev libopenblas-dev liblapacke-dev libglpk-dev libcjson-dev libxxhash-dev \
-        libcmocka-dev bats jq python3-numpy python3-jsonschema
+        libcmocka-dev bats procps jq python3-numpy python3-jsonschema
 
 B    := build/$(VARIANT)
 BIN  := $(if $(filter release,$(VARIANT)),build/bitplan,$(B)/bitplan)
