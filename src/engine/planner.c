@@ -21,11 +21,19 @@ static const unsigned GLPK_LIMIT_MS = 60000;
  * and more (somebody's "never" written as 1e30), small ones drown, and the plan is only bounded. */
 static const double PROOF_GAP = 1e-9;
 
+/* One candidate for every matrix, summed once: no budget changes it. */
+struct uniform {
+    uint64_t bits;
+    double error; /* NaN where a matrix is not measured or may not take it */
+};
+
 struct bp_planner {
     const struct bp_table *table;
     char *table_fingerprint;
     struct bp_constraints constraints;
     uint8_t *use; /* [n_matrices * n_candidates] 0 = a constraint forbids it; NULL = none does */
+    struct uniform *uniform; /* [n_candidates] */
+    bool complete;           /* every cell of the table is measured */
     uint64_t params;
     struct bp_mckp *mckp;
     uint32_t *choice; /* [n_matrices] scratch */
@@ -73,6 +81,23 @@ static enum bp_status check_measured(const struct bp_planner *p, struct bp_err *
                                   bp_printable(t->matrices[first].name).text);
 }
 
+/* Row by row, as the table lies in memory. */
+static enum bp_status sum_uniform(struct bp_planner *p, struct bp_err *err)
+{
+    const struct bp_table *t = p->table;
+    p->uniform = bp_alloc_zero(t->n_candidates, sizeof *p->uniform);
+    if (!p->uniform)
+        return bp_fail_nomem(err);
+    for (size_t i = 0; i < t->n_matrices; i++)
+        for (size_t j = 0; j < t->n_candidates; j++) {
+            size_t cell = i * t->n_candidates + j;
+            p->uniform[j].bits += t->storage[cell];
+            p->uniform[j].error += bp_planner_allows(p, i, j) ? t->error[cell] : NAN;
+        }
+    p->complete = bp_table_measured(t) == (uint64_t)t->n_matrices * t->n_candidates;
+    return BP_OK;
+}
+
 static struct bp_mckp_problem problem_of(const struct bp_planner *p)
 {
     const struct bp_table *t = p->table;
@@ -84,6 +109,7 @@ static enum bp_status set_up(struct bp_planner *p, const struct bp_constraints *
 {
     BP_TRY(apply_constraints(p, constraints, err));
     BP_TRY(check_measured(p, err));
+    BP_TRY(sum_uniform(p, err));
     p->params = bp_table_params(p->table);
     p->table_fingerprint = bp_table_fingerprint(p->table);
     p->choice = bp_alloc(p->table->n_matrices, sizeof *p->choice);
@@ -122,6 +148,7 @@ struct bp_planner *bp_planner_free(struct bp_planner *p)
         free(p->table_fingerprint);
         bp_constraints_done(&p->constraints);
         free(p->use);
+        free(p->uniform);
         free(p->choice);
         free(p);
     }
@@ -162,19 +189,13 @@ static void add_best_uniform(struct bp_plan *plan, const struct bp_planner *p)
     const struct bp_table *t = plan->table;
     struct bp_baseline best = {.name = "best uniform", .error = INFINITY};
     for (size_t j = 0; j < t->n_candidates; j++) {
-        uint64_t bits = 0;
-        double error = 0.0;
-        bool allowed = true;
-        for (size_t i = 0; allowed && i < t->n_matrices; i++) {
-            allowed = bp_planner_allows(p, i, j);
-            bits += t->storage[i * t->n_candidates + j];
-            error += t->error[i * t->n_candidates + j];
-        }
-        bool better = error < best.error || (error == best.error && bits < best.storage_bits);
-        if (allowed && bits <= plan->budget.bits && better) { /* NaN: not measured, never better */
+        const struct uniform *u = &p->uniform[j];
+        bool better =
+            u->error < best.error || (u->error == best.error && u->bits < best.storage_bits);
+        if (u->bits <= plan->budget.bits && better) { /* NaN is never better */
             best.candidate = t->candidates[j];
-            best.storage_bits = bits;
-            best.error = error;
+            best.storage_bits = u->bits;
+            best.error = u->error;
         }
     }
     if (isfinite(best.error))
@@ -259,7 +280,7 @@ enum bp_status bp_planner_assemble(const struct bp_planner *p, const struct bp_b
         sum_totals(plan);
         add_best_uniform(plan, p);
         add_qlora(plan);
-        status = warn_unmeasured(plan, err);
+        status = p->complete ? BP_OK : warn_unmeasured(plan, err);
     }
     if (status != BP_OK) {
         bp_plan_free(plan);
@@ -313,13 +334,13 @@ static void assert_sound(const struct bp_plan *plan)
 {
     assert(plan->storage_bits <= plan->budget.bits);
     assert(strcmp(plan->baselines[0].name, "best uniform") != 0 ||
-           plan->error <= plan->baselines[0].error * (1.0 + 1e-6));
+           plan->error <= plan->baselines[0].error);
     (void)plan;
 }
 
-/* Where errors lie too far apart for the solver's fixed point, or its work ran out, a plan may be
- * worse than the best uniform one, which is known anyway: then p->choice becomes that one, and true
- * is returned. */
+/* Where errors lie too far apart for a solver's numbers, or its work ran out, a plan may be worse
+ * than the best uniform one, which is known anyway: then p->choice becomes that one, and true is
+ * returned. */
 static bool fall_back_to_uniform(struct bp_planner *p, const struct bp_plan *plan)
 {
     const struct bp_baseline *uniform = &plan->baselines[0];
@@ -349,11 +370,11 @@ enum bp_status bp_planner_solve(struct bp_planner *p, const struct bp_budget *bu
         .gap = gap_of(result.cost, result.lower_bound),
         .method = solver == BP_SOLVER_GLPK ? "glpk" : "mckp",
     };
-    if (solver == BP_SOLVER_MCKP && certificate.gap > PROOF_GAP)
+    if (certificate.gap > (solver == BP_SOLVER_GLPK ? BP_GLPK_GAP : PROOF_GAP))
         solved = BP_LIMIT;
     certificate.optimal = solved == BP_OK;
     BP_TRY(bp_planner_assemble(p, budget, p->choice, &certificate, out, err));
-    if (solved == BP_LIMIT && fall_back_to_uniform(p, *out)) {
+    if (fall_back_to_uniform(p, *out)) {
         certificate.gap = gap_of((*out)->baselines[0].error, result.lower_bound);
         *out = bp_plan_free(*out);
         BP_TRY(bp_planner_assemble(p, budget, p->choice, &certificate, out, err));

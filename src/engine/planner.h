@@ -12,6 +12,10 @@
 
 enum bp_solver { BP_SOLVER_MCKP, BP_SOLVER_GLPK };
 
+/* The largest gap at which a plan of GLPK's is called optimal: its relative tolerance and then
+ * some. */
+#define BP_GLPK_GAP 1e-5
+
 struct bp_planner;
 
 /* constraints NULL or empty: every candidate of the table may be taken. They are copied.

@@ -18,9 +18,6 @@
 /* What a relative comparison of two sums in double may differ by; equal plans are far closer. */
 static const double SUM_TOLERANCE = 1e-12;
 
-/* How far below an optimum GLPK's own bound may lie: its relative tolerance and then some. */
-static const double GLPK_GAP = 1e-5;
-
 struct check {
     const struct bp_verify_options *options;
     const char *path;          /* of the file */
@@ -238,7 +235,7 @@ static enum bp_status check_certificate(struct check *c, struct bp_err *err)
             c->path, c->label, bp_double_format(c->plan->error, says), bp_double_format(found, is));
     /* A closed search has one bound, whoever ran it; GLPK's is its own. */
     const bool closed = status == BP_OK && strcmp(c->certificate.method, "mckp") == 0;
-    if (closed ? c->certificate.lower_bound != bound : c->certificate.gap > GLPK_GAP)
+    if (closed ? c->certificate.lower_bound != bound : c->certificate.gap > BP_GLPK_GAP)
         return mismatch(c, "certificate.lower_bound",
                         bp_double_format(c->certificate.lower_bound, says),
                         bp_double_format(bound, is), err);

@@ -312,3 +312,15 @@ setup_file() {
     refuses 2 "RE=CONFIG" solve "$wide" --bits 3 --pin q_proj
     refuses 2 "no number of bits/param" sweep "$wide" --floor q_proj=many
 }
+
+@test "errors too far apart for a solver's numbers: a plan no worse than uniform, and no abort" {
+    local name solver
+    for name in error-range-beyond-fixed-point error-sentinel-1e30; do
+        cp "$project/tests/fuzz/corpus/table/$name" far.safetensors
+        for solver in mckp glpk; do
+            works solve far.safetensors --bits 3 --solver $solver --json
+            json '.totals.error <= .baselines[0].error and .baselines[0].name == "best uniform" and
+                  (.certificate.status == "bounded" or .certificate.gap < 1e-5)'
+        done
+    done
+}
