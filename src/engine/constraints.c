@@ -79,19 +79,19 @@ struct pattern {
     char field[5][BP_CONFIG_TEXT];
 };
 
+/* Bears on the matrices that `regex` finds, on all without one. Forbids columns, or bounds bits. */
 struct rule {
     enum bp_constraint_kind kind;
     const char *value; /* as typed */
-    struct bp_grid grid;
     regex_t regex;
     bool has_regex;
-    struct pattern pattern;
+    uint8_t *column; /* [n_candidates] 1 = may be taken; NULL: `bits` is a bound */
     struct bp_decimal bits;
 };
 
 static void rule_done(struct rule *r)
 {
-    bp_grid_done(&r->grid);
+    free(r->column);
     if (r->has_regex)
         regfree(&r->regex);
 }
@@ -194,28 +194,68 @@ static enum bp_status read_regex(struct rule *r, const char *equals, struct bp_e
                                         options[r->kind], bp_printable(r->value).text, words);
 }
 
-static enum bp_status read_rule(const struct bp_constraint *c, struct rule *r, struct bp_err *err)
+/* The columns that are in a grid. One that none is in leaves no plan. */
+static enum bp_status grid_columns(struct rule *r, const struct bp_table *t, struct bp_err *err)
+{
+    struct bp_grid grid;
+    bool any = false;
+    BP_TRY(bp_grid_parse(r->value, &grid, err));
+    for (size_t j = 0; j < t->n_candidates; j++) {
+        const struct bp_candidate *c = &t->candidates[j];
+        r->column[j] = !c->foreign && bp_grid_has(&grid, &c->config);
+        any |= r->column[j];
+    }
+    bp_grid_done(&grid);
+    return any ? BP_OK
+               : bp_fail(err, BP_INFEASIBLE,
+                         "%s: none of its %zu candidates is in the grid '%s'; widen the grid",
+                         t->path, t->n_candidates, bp_printable(r->value).text);
+}
+
+/* The columns that a pin lets through or a ban leaves. A pattern that no candidate has is a typing
+ * error. */
+static enum bp_status config_columns(struct rule *r, const char *config, const struct bp_table *t,
+                                     struct bp_err *err)
+{
+    struct pattern pattern;
+    bool any = false;
+    read_pattern(config, &pattern);
+    for (size_t j = 0; j < t->n_candidates; j++) {
+        const bool fits = pattern_fits(&pattern, &t->candidates[j]);
+        r->column[j] = fits == (r->kind == BP_CONSTRAINT_PIN);
+        any |= fits;
+    }
+    return any ? BP_OK
+               : bp_fail(err, BP_ERR_USAGE, "%s '%s': no candidate of %s is of that form",
+                         options[r->kind], bp_printable(r->value).text, t->path);
+}
+
+static enum bp_status read_bound(struct rule *r, const char *text, struct bp_err *err)
+{
+    const char *end;
+    return bp_decimal_parse(text, &r->bits, &end) && !*end
+               ? BP_OK
+               : bp_fail(err, BP_ERR_USAGE, "%s '%s': '%s' is no number of bits/param",
+                         options[r->kind], bp_printable(r->value).text, bp_printable(text).text);
+}
+
+static enum bp_status read_rule(const struct bp_constraint *c, const struct bp_table *t,
+                                struct rule *r, struct bp_err *err)
 {
     *r = (struct rule){.kind = c->kind, .value = c->value};
+    const bool bound = c->kind == BP_CONSTRAINT_FLOOR || c->kind == BP_CONSTRAINT_CEIL;
+    if (!bound && !(r->column = bp_alloc(t->n_candidates, 1)))
+        return bp_fail_nomem(err);
     if (c->kind == BP_CONSTRAINT_GRID)
-        return bp_grid_parse(c->value, &r->grid, err);
-    const bool config = c->kind == BP_CONSTRAINT_PIN || c->kind == BP_CONSTRAINT_BAN;
-    const char *equals = strrchr(c->value, '='), *end;
+        return grid_columns(r, t, err);
+    const char *equals = strrchr(c->value, '=');
     if (!equals || equals == c->value || !equals[1])
         return bp_fail(err, BP_ERR_USAGE, "%s '%s' is not of the form %s", options[c->kind],
                        bp_printable(c->value).text,
-                       config ? "RE=CONFIG, as in q_proj=nf4:*:*:64:*"
-                              : "RE=BITS, as in v_proj=3.5");
+                       bound ? "RE=BITS, as in v_proj=3.5"
+                             : "RE=CONFIG, as in q_proj=nf4:*:*:64:*");
     BP_TRY(read_regex(r, equals, err));
-    if (config) {
-        read_pattern(equals + 1, &r->pattern);
-        return BP_OK;
-    }
-    return bp_decimal_parse(equals + 1, &r->bits, &end) && !*end
-               ? BP_OK
-               : bp_fail(err, BP_ERR_USAGE, "%s '%s': '%s' is no number of bits/param",
-                         options[c->kind], bp_printable(c->value).text,
-                         bp_printable(equals + 1).text);
+    return bound ? read_bound(r, equals + 1, err) : config_columns(r, equals + 1, t, err);
 }
 
 /* --- applying --- */
@@ -233,16 +273,10 @@ static int compare_bits(const struct bp_table *t, size_t i, size_t j, const stru
 
 static bool allows(const struct rule *r, const struct bp_table *t, size_t i, size_t j)
 {
-    switch (r->kind) {
-    case BP_CONSTRAINT_PIN:
-        return pattern_fits(&r->pattern, &t->candidates[j]);
-    case BP_CONSTRAINT_BAN:
-        return !pattern_fits(&r->pattern, &t->candidates[j]);
-    case BP_CONSTRAINT_FLOOR:
-        return compare_bits(t, i, j, &r->bits) >= 0;
-    default:
-        return compare_bits(t, i, j, &r->bits) <= 0;
-    }
+    if (r->column)
+        return r->column[j];
+    int order = compare_bits(t, i, j, &r->bits);
+    return r->kind == BP_CONSTRAINT_FLOOR ? order >= 0 : order <= 0;
 }
 
 static bool bears_on(const struct rule *r, const struct bp_table *t, size_t i)
@@ -250,49 +284,11 @@ static bool bears_on(const struct rule *r, const struct bp_table *t, size_t i)
     return !r->has_regex || regexec(&r->regex, t->matrices[i].name, 0, NULL, 0) == 0;
 }
 
-/* A pattern that hits nothing is a typing error. */
-static enum bp_status check_effect(const struct rule *r, const struct bp_table *t, bool any_matrix,
-                                   struct bp_err *err)
-{
-    bool any_candidate = false;
-    if (!any_matrix)
-        return bp_fail(err, BP_ERR_USAGE, "%s '%s' matches no matrix of %s", options[r->kind],
-                       bp_printable(r->value).text, t->path);
-    if (r->kind != BP_CONSTRAINT_PIN && r->kind != BP_CONSTRAINT_BAN)
-        return BP_OK;
-    for (size_t j = 0; j < t->n_candidates && !any_candidate; j++)
-        any_candidate = pattern_fits(&r->pattern, &t->candidates[j]);
-    return any_candidate ? BP_OK
-                         : bp_fail(err, BP_ERR_USAGE, "%s '%s': no candidate of %s is of that form",
-                                   options[r->kind], bp_printable(r->value).text, t->path);
-}
-
-/* A grid says the same of every matrix. */
-static enum bp_status apply_grid(const struct rule *r, const struct bp_table *t, uint8_t *use,
-                                 struct bp_err *err)
-{
-    const size_t C = t->n_candidates;
-    bool any = false;
-    for (size_t j = 0; j < C; j++) {
-        const struct bp_candidate *c = &t->candidates[j];
-        const bool in = !c->foreign && bp_grid_has(&r->grid, &c->config);
-        any |= in;
-        for (size_t i = 0; !in && i < t->n_matrices; i++)
-            use[i * C + j] = 0;
-    }
-    return any ? BP_OK
-               : bp_fail(err, BP_INFEASIBLE,
-                         "%s: none of its %zu candidates is in the grid '%s'; widen the grid",
-                         t->path, C, bp_printable(r->value).text);
-}
-
-/* Takes out the cells that one rule forbids. */
+/* Takes out the cells that one rule forbids. A pattern that no matrix has is a typing error. */
 static enum bp_status apply_rule(const struct rule *r, const struct bp_table *t, uint8_t *use,
                                  struct bp_err *err)
 {
     bool any_matrix = false;
-    if (r->kind == BP_CONSTRAINT_GRID)
-        return apply_grid(r, t, use, err);
     for (size_t i = 0; i < t->n_matrices; i++) {
         if (!bears_on(r, t, i))
             continue;
@@ -300,7 +296,9 @@ static enum bp_status apply_rule(const struct rule *r, const struct bp_table *t,
         for (size_t j = 0; j < t->n_candidates; j++)
             use[i * t->n_candidates + j] &= allows(r, t, i, j);
     }
-    return check_effect(r, t, any_matrix, err);
+    return any_matrix ? BP_OK
+                      : bp_fail(err, BP_ERR_USAGE, "%s '%s' matches no matrix of %s",
+                                options[r->kind], bp_printable(r->value).text, t->path);
 }
 
 static bool row_is_empty(const struct bp_table *t, const uint8_t *use, size_t i)
@@ -332,7 +330,7 @@ enum bp_status bp_constraints_apply(const struct bp_constraints *c, const struct
     enum bp_status status = rules ? BP_OK : bp_fail_nomem(err);
     size_t n = 0;
     while (status == BP_OK && n < c->n) {
-        status = read_rule(&c->list[n], &rules[n], err);
+        status = read_rule(&c->list[n], t, &rules[n], err);
         n++;
         if (status == BP_OK)
             status = apply_rule(&rules[n - 1], t, use, err);
