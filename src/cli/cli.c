@@ -70,15 +70,6 @@ static void hold_standard_streams(void)
         close(fd);
 }
 
-/* One line whatever stands in names and arguments: control characters become '?'. */
-static void print_error(const char *text)
-{
-    fputs("bitplan: ", stderr);
-    for (; *text; text++)
-        fputc((unsigned char)*text < 0x20 || *text == 0x7f ? '?' : *text, stderr);
-    fputc('\n', stderr);
-}
-
 /* The end of everything that prints: output that did not arrive is a failure. Returns the process's
  * exit status. */
 static int finish(enum bp_status status, struct bp_err *err)
@@ -91,7 +82,7 @@ static int finish(enum bp_status status, struct bp_err *err)
         done = false;
     }
     if (!done && err->text[0])
-        print_error(err->text);
+        fprintf(stderr, "bitplan: %s\n", err->text);
     return exit_status(status);
 }
 
@@ -127,7 +118,7 @@ int bp_cli_main(int argc, char **argv)
     }
     if (strcmp(word, "--man") == 0) {
         bp_print_man(commands, N_COMMANDS, BITPLAN_VERSION);
-        return fflush(stdout) == 0 ? 0 : 1;
+        return finish(BP_OK, &err);
     }
     for (int i = 0; i < N_COMMANDS; i++)
         if (strcmp(word, commands[i]->name) == 0)

@@ -117,18 +117,12 @@ static enum bp_status solve(const struct bp_args *args, struct bp_planner *plann
 
 static enum bp_status run(const struct bp_args *args, struct bp_err *err)
 {
-    struct bp_constraints constraints;
-    struct bp_table *table = NULL;
-    struct bp_planner *planner = NULL;
-    BP_TRY(bp_cli_constraints(args, &constraints, err));
-    enum bp_status status = bp_table_open(args->operands[0], &table, err);
-    if (status == BP_OK)
-        status = bp_planner_new(table, &constraints, &planner, err);
-    if (status == BP_OK)
-        status = solve(args, planner, bp_table_params(table), err);
+    struct bp_table *table;
+    struct bp_planner *planner;
+    BP_TRY(bp_cli_open_planner(args, &table, &planner, err));
+    enum bp_status status = solve(args, planner, bp_table_params(table), err);
     bp_planner_free(planner);
     bp_table_close(table);
-    bp_constraints_done(&constraints);
     return status;
 }
 

@@ -146,23 +146,17 @@ static enum bp_status sweep_json(const struct bp_args *args, struct bp_planner *
 
 static enum bp_status run(const struct bp_args *args, struct bp_err *err)
 {
-    struct bp_constraints constraints;
-    struct bp_table *table = NULL;
-    struct bp_planner *planner = NULL;
+    struct bp_table *table;
+    struct bp_planner *planner;
     struct range range;
-    BP_TRY(bp_cli_constraints(args, &constraints, err));
-    enum bp_status status = bp_table_open(args->operands[0], &table, err);
-    uint64_t params = status == BP_OK ? bp_table_params(table) : 0;
-    if (status == BP_OK)
-        status = bp_planner_new(table, &constraints, &planner, err);
-    if (status == BP_OK)
-        status = read_range(args, planner, params, &range, err);
+    BP_TRY(bp_cli_open_planner(args, &table, &planner, err));
+    const uint64_t params = bp_table_params(table);
+    enum bp_status status = read_range(args, planner, params, &range, err);
     if (status == BP_OK)
         status = bp_args_has(args, BP_OPT_JSON) ? sweep_json(args, planner, params, &range, err)
                                                 : sweep_csv(args, planner, params, &range, err);
     bp_planner_free(planner);
     bp_table_close(table);
-    bp_constraints_done(&constraints);
     return status;
 }
 

@@ -12,9 +12,10 @@
 
 #include "cli/options.h"
 
-struct bp_constraints;
 struct bp_model_filter;
 struct bp_plan;
+struct bp_planner;
+struct bp_table;
 struct bp_json_out;
 
 extern const struct bp_command bp_command_info, bp_command_measure, bp_command_solve,
@@ -52,12 +53,15 @@ void bp_print_plan(const struct bp_plan *plan, FILE *out);
 enum { BP_SIZE_TEXT = 24 };
 const char *bp_size_format(uint64_t bytes, char text[BP_SIZE_TEXT]);
 
+/* --- inputs --- */
+
 /* The --include and --exclude of the command line; borrows the arguments. */
 struct bp_model_filter bp_cli_filter(const struct bp_args *args);
 
-/* The constraints of the command line, in the order of their kinds; bp_constraints_done. */
-enum bp_status bp_cli_constraints(const struct bp_args *args, struct bp_constraints *out,
-                                  struct bp_err *err);
+/* Opens the table that the operand names and a planner under the constraints of the command line.
+ * The planner borrows the table: free it first. */
+enum bp_status bp_cli_open_planner(const struct bp_args *args, struct bp_table **table,
+                                   struct bp_planner **planner, struct bp_err *err);
 
 /* --- progress --- */
 

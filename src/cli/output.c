@@ -4,10 +4,8 @@
 #include <sys/stat.h>
 
 #include "cli/commands.h"
-#include "engine/constraints.h"
 #include "engine/file_out.h"
 #include "engine/json_write.h"
-#include "engine/model.h"
 
 /* Standard output may be a full disk or a closed pipe: what did not arrive is a failure. */
 static enum bp_status print_all(const char *text, struct bp_err *err)
@@ -67,35 +65,4 @@ const char *bp_size_format(uint64_t bytes, char text[BP_SIZE_TEXT])
     }
     snprintf(text, BP_SIZE_TEXT, unit ? "%.2f %s" : "%.0f %s", value, units[unit]);
     return text;
-}
-
-struct bp_model_filter bp_cli_filter(const struct bp_args *args)
-{
-    return (struct bp_model_filter){
-        args->values[BP_OPT_INCLUDE],
-        args->n_values[BP_OPT_INCLUDE],
-        args->values[BP_OPT_EXCLUDE],
-        args->n_values[BP_OPT_EXCLUDE],
-    };
-}
-
-enum bp_status bp_cli_constraints(const struct bp_args *args, struct bp_constraints *out,
-                                  struct bp_err *err)
-{
-    static const enum bp_option options[BP_N_CONSTRAINT_KINDS] = {
-#define CONSTRAINT_OPTION(name, option) BP_OPT_##name,
-        BP_CONSTRAINT_KINDS(CONSTRAINT_OPTION)
-#undef CONSTRAINT_OPTION
-    };
-    *out = (struct bp_constraints){0};
-    for (int kind = 0; kind < BP_N_CONSTRAINT_KINDS; kind++)
-        for (size_t i = 0; i < args->n_values[options[kind]]; i++) {
-            enum bp_status status = bp_constraints_add(out, (enum bp_constraint_kind)kind,
-                                                       args->values[options[kind]][i], err);
-            if (status != BP_OK) {
-                bp_constraints_done(out);
-                return status;
-            }
-        }
-    return BP_OK;
 }
