@@ -296,12 +296,11 @@ static enum bp_status measure_row(struct job *job, size_t i, struct bp_err *err)
     return BP_OK;
 }
 
-static enum bp_status make_buffers(struct job *job, struct bp_err *err)
+enum bp_status bp_measure_work_new(const struct bp_table *t, struct bp_lq_work **out,
+                                   uint64_t *n_max, struct bp_err *err)
 {
-    const struct bp_measure_options *o = job->options;
-    const struct bp_table *t = job->want;
     uint64_t d = 1, k = 1, n = 1;
-    uint32_t rank = 0, B0 = BP_MAX_BLOCK;
+    uint32_t rank = 0, B0 = bp_config_nf4.B0; /* the baselines' */
     for (size_t i = 0; i < t->n_matrices; i++) {
         const struct bp_table_matrix *m = &t->matrices[i];
         d = m->d > d ? m->d : d;
@@ -309,20 +308,31 @@ static enum bp_status make_buffers(struct job *job, struct bp_err *err)
         n = m->d * m->k > n ? m->d * m->k : n;
     }
     for (size_t j = 0; j < t->n_candidates; j++) {
-        rank = t->candidates[j].rank > rank ? t->candidates[j].rank : rank;
-        B0 = t->candidates[j].config.B0 < B0 ? t->candidates[j].config.B0 : B0;
+        const struct bp_candidate *c = &t->candidates[j];
+        if (c->foreign)
+            continue;
+        rank = c->rank > rank ? c->rank : rank;
+        B0 = c->config.B0 < B0 ? c->config.B0 : B0;
     }
-    B0 = bp_config_nf4.B0 < B0 ? bp_config_nf4.B0 : B0;
-    job->W = bp_alloc(n, sizeof *job->W);
-    job->F = o->fisher ? bp_alloc(n, sizeof *job->F) : NULL;
+    *n_max = n;
+    return bp_lq_work_new(d, k, n, rank, B0, BP_SVD_RANDOMIZED, out, err);
+}
+
+static enum bp_status make_buffers(struct job *job, struct bp_err *err)
+{
+    const struct bp_measure_options *o = job->options;
+    const struct bp_table *t = job->want;
+    uint64_t n = 0;
     job->error = bp_alloc(t->n_candidates, sizeof *job->error);
     job->iterations = bp_alloc(t->n_candidates, sizeof *job->iterations);
     job->work = bp_alloc_zero(o->threads, sizeof *job->work);
-    if (!job->W || (o->fisher && !job->F) || !job->error || !job->iterations || !job->work)
+    if (!job->error || !job->iterations || !job->work)
         return bp_fail_nomem(err);
     for (unsigned w = 0; w < o->threads; w++)
-        BP_TRY(bp_lq_work_new(d, k, n, rank, B0, BP_SVD_RANDOMIZED, &job->work[w], err));
-    return BP_OK;
+        BP_TRY(bp_measure_work_new(t, &job->work[w], &n, err));
+    job->W = bp_alloc(n, sizeof *job->W);
+    job->F = o->fisher ? bp_alloc(n, sizeof *job->F) : NULL;
+    return job->W && (job->F || !o->fisher) ? BP_OK : bp_fail_nomem(err);
 }
 
 static enum bp_status run(struct job *job, struct bp_err *err)

@@ -17,6 +17,7 @@
 
 #include "engine/config.h"
 #include "engine/err.h"
+#include "engine/lq.h"
 #include "engine/model.h"
 #include "engine/table.h"
 
@@ -53,6 +54,11 @@ struct bp_measure_options {
  * final counts. Sets BLAS to one thread for the whole process. */
 enum bp_status bp_measure(const struct bp_measure_options *options,
                           struct bp_measure_progress *progress, struct bp_err *err);
+
+/* Workspace for every cell of a table, and *n_max, the elements of its largest matrix. The same for
+ * measuring and for measuring again, as LAPACK's blocking, and so the last bits, may follow it. */
+enum bp_status bp_measure_work_new(const struct bp_table *table, struct bp_lq_work **out,
+                                   uint64_t *n_max, struct bp_err *err);
 
 /* Measures one cell of every row again, by the table's own method: error [n_matrices] gets that of
  * candidate choice[i] of matrix i. On the kind of machine that measured the table the results are

@@ -72,28 +72,17 @@ static enum bp_status find_rows(struct again *a, struct bp_err *err)
 
 static enum bp_status make_benches(struct again *a, unsigned threads, struct bp_err *err)
 {
-    const struct bp_table *t = a->table;
-    uint64_t d = 1, k = 1, n = 1;
-    uint32_t rank = 0, B0 = BP_MAX_BLOCK;
-    for (size_t i = 0; i < t->n_matrices; i++) {
-        const struct bp_table_matrix *m = &t->matrices[i];
-        const struct bp_candidate *c = &t->candidates[a->choice[i]];
-        d = m->d > d ? m->d : d;
-        k = m->k > k ? m->k : k;
-        n = m->d * m->k > n ? m->d * m->k : n;
-        rank = c->rank > rank ? c->rank : rank;
-        B0 = c->config.B0 < B0 ? c->config.B0 : B0;
-    }
     a->benches = bp_alloc_zero(threads, sizeof *a->benches);
     if (!a->benches)
         return bp_fail_nomem(err);
     for (unsigned w = 0; w < threads; w++) {
         struct bench *b = &a->benches[w];
+        uint64_t n = 0;
+        BP_TRY(bp_measure_work_new(a->table, &b->work, &n, err));
         b->W = bp_alloc(n, sizeof *b->W);
         b->F = a->fisher ? bp_alloc(n, sizeof *b->F) : NULL;
         if (!b->W || (a->fisher && !b->F))
             return bp_fail_nomem(err);
-        BP_TRY(bp_lq_work_new(d, k, n, rank, B0, BP_SVD_RANDOMIZED, &b->work, err));
     }
     return BP_OK;
 }
