@@ -29,11 +29,12 @@ BP_CFLAGS   := -std=c17 -g -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-
                -Wpointer-arith -Wwrite-strings -Wvla -Wundef -Wformat=2 -ffp-contract=off \
                -fno-math-errno -fno-common $(if $(WERROR),-Werror) $(CFLAGS_$(VARIANT)) $(CFLAGS)
 BP_LDFLAGS  := $(filter -fsanitize=%,$(CFLAGS_$(VARIANT))) $(LDFLAGS)
-BP_LIBS     := -llapacke -lopenblas -lglpk -lcjson -lxxhash -lpthread -lm
+BP_LIBS     := -llapacke -lopenblas -lglpk -lcjson -lxxhash -lncursesw -ltinfo -lpthread -lm
 
 # Debian packages: what the program links, and what its tests use.
 DEPS := gcc libc6-dev libopenblas-dev liblapacke-dev libglpk-dev libcjson-dev libxxhash-dev \
-        libcmocka-dev bats procps jq python3-numpy python3-jsonschema
+        libncurses-dev ncurses-term libvterm-dev libcmocka-dev bats procps jq python3-numpy \
+        python3-jsonschema
 
 B    := build/$(VARIANT)
 BIN  := $(if $(filter release,$(VARIANT)),build/bitplan,$(B)/bitplan)
@@ -42,6 +43,7 @@ OBJS := $(SRCS:%.c=$(B)/%.o)
 LIB  := $(B)/libbitplan.a
 TEST_SRCS := $(sort $(wildcard tests/unit/test_*.c tests/golden/test_*.c))
 TESTS     := $(TEST_SRCS:%.c=$(B)/%)
+TUI_TESTS := $(patsubst %.c,$(B)/%,$(sort $(wildcard tests/tui/test_*.c)))
 REPLAY    := $(patsubst tests/fuzz/fuzz_%.c,$(B)/tests/fuzz/replay_%,\
                $(sort $(wildcard tests/fuzz/fuzz_*.c)))
 FAULTS    := $(B)/tests/faults/$(if $(filter %san,$(VARIANT)),bitplan,shim.so)
@@ -71,6 +73,15 @@ $(BIN): $(B)/src/main.o $(LIB)
 $(TESTS): %: %.o $(LIB)
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(BP_LDFLAGS) $^ -o $@ -lcmocka $(BP_LIBS)
+
+# Programs on a terminal of the tests' own; the demonstration lies beside them.
+$(TUI_TESTS): %: %.o $(B)/tests/tui/vt.o $(LIB) | $(B)/tests/tui/term_demo
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(BP_LDFLAGS) $^ -o $@ -lcmocka -lvterm -lutil $(BP_LIBS)
+
+$(B)/tests/tui/term_demo: %: %.o $(LIB)
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(BP_LDFLAGS) $^ -o $@ $(BP_LIBS)
 
 $(REPLAY): $(B)/tests/fuzz/replay_%: $(B)/tests/fuzz/replay.o $(B)/tests/fuzz/fuzz_%.o $(LIB)
 	$(call say,LINK,$@)
@@ -133,7 +144,8 @@ run: deps
 export ASAN_OPTIONS  ?= detect_leaks=1:abort_on_error=0
 export UBSAN_OPTIONS ?= print_stacktrace=1
 # The slow ones first, so that the last to end is a short one.
-SUITES := tests/faults/faults.bats $(sort $(wildcard tests/cli/*.bats)) tests/fuzz/replay.sh $(TESTS)
+SUITES := tests/faults/faults.bats $(sort $(wildcard tests/cli/*.bats)) tests/fuzz/replay.sh \
+          $(TUI_TESTS) $(TESTS)
 
 .PHONY: test check check-all check-variant check-clang check-format
 test: deps
@@ -152,7 +164,7 @@ check-all:
 	@$(MAKE) --no-print-directory WERROR=1 VARIANT=asan check-variant
 	@bash tests/run.sh --sum build/release/results build/asan/results
 
-check-variant: $(TESTS) $(REPLAY) $(BIN) $(FAULTS)
+check-variant: $(TESTS) $(TUI_TESTS) $(REPLAY) $(BIN) $(FAULTS)
 	@echo 'tests, $(VARIANT) build:'
 	@BITPLAN=$(CURDIR)/$(BIN) FAULTS_SHIM=$(CURDIR)/$(FAULTS) REPLAY_DIR=$(CURDIR)/$(B)/tests/fuzz \
 	    bash tests/run.sh $(B)/results tests/house.sh $(SUITES)
@@ -166,7 +178,7 @@ check-clang:
 	else echo 'clang: not found, skipped'; fi
 
 .PHONY: build-tests
-build-tests: $(TESTS)
+build-tests: $(TESTS) $(TUI_TESTS)
 
 check-format:
 	@if command -v clang-format >/dev/null; then \

@@ -11,19 +11,22 @@
 
 atomic_bool bp_cli_stop;
 
+bp_workbench_fn *bp_cli_workbench;
+
 static const struct bp_command *const commands[] = {
-    &bp_command_measure, &bp_command_solve, &bp_command_sweep,
-    &bp_command_verify,  &bp_command_info,  &bp_command_sample,
+    &bp_command_workbench, &bp_command_measure, &bp_command_solve,  &bp_command_sweep,
+    &bp_command_verify,    &bp_command_info,    &bp_command_sample,
 };
 enum { N_COMMANDS = sizeof commands / sizeof *commands };
 
 static void print_help(FILE *out)
 {
     fputs("bitplan plans the quantization of a model's matrices under one memory budget.\n\n"
-          "usage: bitplan COMMAND ...\n\n",
+          "usage: bitplan [FILE]         the workbench on a table, session, plan or model\n"
+          "       bitplan COMMAND ...\n\n",
           out);
     for (int i = 0; i < N_COMMANDS; i++)
-        fprintf(out, "  %-8s %-7s %s\n", commands[i]->name, commands[i]->operands,
+        fprintf(out, "  %-9s %-7s %s\n", commands[i]->name, commands[i]->operands,
                 commands[i]->summary);
     fputs("\nA first use:\n"
           "  bitplan measure MODEL -o table.safetensors --rank 64\n"
@@ -100,8 +103,15 @@ static int run_command(const struct bp_command *command, int argc, char **argv)
     return finish(status, &err);
 }
 
-int bp_cli_main(int argc, char **argv)
+/* A file's name, or an option: then it is the workbench that is meant. */
+static bool means_workbench(const char *word)
 {
+    return !*word || *word == '-' || access(word, F_OK) == 0 || strchr(word, '/');
+}
+
+int bp_cli_main(int argc, char **argv, bp_workbench_fn *workbench)
+{
+    bp_cli_workbench = workbench;
     /* A full disk and a closed pipe are errors of a write, not the death of the process. */
     signal(SIGPIPE, SIG_IGN);
     signal(SIGXFSZ, SIG_IGN);
@@ -123,10 +133,9 @@ int bp_cli_main(int argc, char **argv)
     for (int i = 0; i < N_COMMANDS; i++)
         if (strcmp(word, commands[i]->name) == 0)
             return run_command(commands[i], argc - 2, argv + 2);
-    if (*word)
-        return finish(
-            bp_fail(&err, BP_ERR_USAGE, "there is no command '%s'; see `bitplan --help`", word),
-            &err);
-    print_help(stderr);
-    return 2;
+    if (means_workbench(word))
+        return run_command(&bp_command_workbench, argc - 1, argv + 1);
+    return finish(bp_fail(&err, BP_ERR_USAGE,
+                          "there is no command and no file '%s'; see `bitplan --help`", word),
+                  &err);
 }

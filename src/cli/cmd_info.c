@@ -13,6 +13,7 @@
 #include "engine/model.h"
 #include "engine/planner.h"
 #include "engine/printable.h"
+#include "engine/session.h"
 
 /* --- models --- */
 
@@ -314,13 +315,12 @@ static void plan_json(const struct plan_words *w, struct bp_json_out *out)
 }
 
 /* A file holds a plan or a list of them; with --json a list either way. */
-static enum bp_status info_plan(const struct bp_args *args, struct bp_err *err)
+static enum bp_status info_plan(const struct bp_args *args, const struct cJSON *root,
+                                struct bp_err *err)
 {
     const char *path = args->operands[0];
     const bool json = bp_args_has(args, BP_OPT_JSON);
-    struct cJSON *root;
     struct bp_json_out out;
-    BP_TRY(bp_json_read_file(path, &root, err));
     bp_json_out_array(&out);
     const bool list = bp_json_is_array(root);
     const struct cJSON *node = list ? bp_json_first(root) : root;
@@ -328,8 +328,8 @@ static enum bp_status info_plan(const struct bp_args *args, struct bp_err *err)
     for (; node && status == BP_OK; node = list ? bp_json_next(node) : NULL) {
         struct plan_words words;
         if (!read_plan(node, &words))
-            status =
-                bp_fail(err, BP_ERR_INPUT, "%s: JSON, but not a plan that bitplan knows", path);
+            status = bp_fail(err, BP_ERR_INPUT,
+                             "%s: JSON, but neither a plan nor a session that bitplan knows", path);
         else if (json)
             plan_json(&words, &out);
         else
@@ -338,27 +338,99 @@ static enum bp_status info_plan(const struct bp_args *args, struct bp_err *err)
     if (status == BP_OK && json)
         status = bp_cli_emit_json(args, &out, true, err);
     bp_json_out_done(&out);
-    bp_json_free(root);
+    return status;
+}
+
+/* --- sessions --- */
+
+/* "2.75 bits/param", "24.00 GiB in memory" */
+static void print_budget(const struct bp_budget *budget)
+{
+    char size[BP_SIZE_TEXT];
+    if (budget->unit == BP_BUDGET_BITS_PER_PARAM)
+        printf("%.9g bits/param", budget->asked);
+    else
+        printf("%s%s",
+               bp_size_format(budget->asked < 0x1p63 ? (uint64_t)budget->asked : UINT64_MAX, size),
+               budget->unit == BP_BUDGET_TOTAL_BYTES ? " in memory" : "");
+}
+
+static void print_session(const char *path, const struct bp_session *s)
+{
+    char card[BP_SIZE_TEXT];
+    printf("%s: a session\n", bp_printable(path).text);
+    printf("  table        %s\n", *s->table_path ? bp_printable(s->table_path).text : "none yet");
+    printf("  budget       ");
+    if (s->budget.asked > 0.0)
+        print_budget(&s->budget);
+    printf("%s\n", s->budget.asked > 0.0 ? "" : "none chosen yet");
+    printf("  constraints  %zu\n", s->constraints.n);
+    for (size_t i = 0; i < s->constraints.n; i++)
+        printf("    %s %s\n", bp_constraint_option(s->constraints.list[i].kind),
+               bp_printable(s->constraints.list[i].value).text);
+    printf("  memory       a card of %s, a context of %s, batch %" PRIu64 "\n",
+           bp_size_format(s->memory.card_bytes, card), bp_grouped(s->memory.context).text,
+           s->memory.batch);
+    printf("  bookmarks    %zu\n", s->n_bookmarks);
+    for (size_t i = 0; i < s->n_bookmarks; i++) {
+        printf("    %s: ", bp_printable(s->bookmarks[i].name).text);
+        print_budget(&s->bookmarks[i].budget);
+        printf(", error %.9g, %s\n", s->bookmarks[i].error,
+               s->bookmarks[i].optimal ? "optimal" : "bounded");
+    }
+}
+
+static void session_json(const struct bp_session *s, struct bp_json_out *out)
+{
+    bp_json_out_object(out);
+    bp_json_put_string(out, out->root, "what", "session");
+    bp_json_put_string(out, out->root, "table", s->table_path);
+    if (s->budget.asked > 0.0) {
+        struct cJSON *budget = bp_json_put_object(out, out->root, "budget");
+        bp_json_put_double(out, budget, "asked", s->budget.asked);
+        bp_json_put_string(out, budget, "unit", bp_budget_unit_name(s->budget.unit));
+    } else {
+        bp_json_put_null(out, out->root, "budget");
+    }
+    bp_json_put_u64(out, out->root, "constraints", s->constraints.n);
+    bp_json_put_u64(out, out->root, "bookmarks", s->n_bookmarks);
+}
+
+static enum bp_status info_session(const struct bp_args *args, struct bp_err *err)
+{
+    struct bp_session session;
+    enum bp_opened what;
+    enum bp_status status = BP_OK;
+    BP_TRY(bp_session_open(args->operands[0], &session, &what, err));
+    if (bp_args_has(args, BP_OPT_JSON)) {
+        struct bp_json_out out;
+        session_json(&session, &out);
+        status = bp_cli_emit_json(args, &out, true, err);
+        bp_json_out_done(&out);
+    } else {
+        print_session(args->operands[0], &session);
+    }
+    bp_session_done(&session);
     return status;
 }
 
 /* --- which of them --- */
 
-static enum bp_status starts_like_json(const char *path, bool *yes, struct bp_err *err)
+static enum bp_status info_json(const struct bp_args *args, struct bp_err *err)
 {
-    FILE *f = fopen(path, "rb");
-    if (!f)
-        return bp_fail(err, BP_ERR_INPUT, "%s: cannot be opened: %s", path, strerror(errno));
-    int c;
-    do
-        c = fgetc(f);
-    while (c == ' ' || c == '\n' || c == '\t' || c == '\r');
-    bool failed = ferror(f) != 0;
-    fclose(f);
-    if (failed)
-        return bp_fail(err, BP_ERR_FAILED, "%s: cannot be read", path);
-    *yes = c == '{' || c == '[';
-    return BP_OK;
+    const char *path = args->operands[0];
+    struct cJSON *root;
+    BP_TRY(bp_json_read_file(path, &root, err));
+    const char *format = bp_json_string(bp_json_member(root, "format"));
+    const bool session = format && strcmp(format, "bitplan.session") == 0;
+    enum bp_status status;
+    if (bp_args_has(args, BP_OPT_INCLUDE) || bp_args_has(args, BP_OPT_EXCLUDE))
+        status = bp_fail(err, BP_ERR_USAGE, "%s: is a %s; --include and --exclude are for models",
+                         path, session ? "session" : "plan");
+    else
+        status = session ? info_session(args, err) : info_plan(args, root, err);
+    bp_json_free(root);
+    return status;
 }
 
 static enum bp_status run(const struct bp_args *args, struct bp_err *err)
@@ -367,15 +439,17 @@ static enum bp_status run(const struct bp_args *args, struct bp_err *err)
     struct stat st;
     if (stat(path, &st) != 0)
         return bp_fail(err, BP_ERR_INPUT, "%s: %s", path, strerror(errno));
-    bool plan = false, table = false;
+    bool json = false, table = false;
     if (S_ISREG(st.st_mode))
-        BP_TRY(starts_like_json(path, &plan, err));
-    if (S_ISREG(st.st_mode) && !plan)
+        BP_TRY(bp_json_looks_like(path, &json, err));
+    if (json)
+        return info_json(args, err);
+    if (S_ISREG(st.st_mode))
         BP_TRY(bp_table_looks_like(path, &table, err));
-    if ((plan || table) && (bp_args_has(args, BP_OPT_INCLUDE) || bp_args_has(args, BP_OPT_EXCLUDE)))
-        return bp_fail(err, BP_ERR_USAGE, "%s: is a %s; --include and --exclude are for models",
-                       path, plan ? "plan" : "table");
-    return plan ? info_plan(args, err) : table ? info_table(args, err) : info_model(args, err);
+    if (table && (bp_args_has(args, BP_OPT_INCLUDE) || bp_args_has(args, BP_OPT_EXCLUDE)))
+        return bp_fail(err, BP_ERR_USAGE, "%s: is a table; --include and --exclude are for models",
+                       path);
+    return table ? info_table(args, err) : info_model(args, err);
 }
 
 static const enum bp_option options[] = {BP_OPT_INCLUDE, BP_OPT_EXCLUDE, BP_OPT_JSON};
@@ -384,7 +458,7 @@ const struct bp_command bp_command_info = {
     .name = "info",
     .operands = "FILE",
     .n_operands = 1,
-    .summary = "what a model folder, table or plan is, in a few lines",
+    .summary = "what a model folder, table, plan or session is, in a few lines",
     .notes = "For a model: which tensors are planned, and why each of the others is kept as it is.",
     .options = options,
     .n_options = sizeof options / sizeof *options,

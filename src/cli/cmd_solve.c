@@ -4,6 +4,7 @@
 #include "cli/commands.h"
 #include "engine/json_write.h"
 #include "engine/mem.h"
+#include "engine/memory.h"
 #include "engine/planner.h"
 
 enum { MAX_BUDGETS = 1024 };
@@ -18,9 +19,56 @@ static enum bp_status parse_solver(const struct bp_args *args, enum bp_solver *o
     return BP_OK;
 }
 
-/* Adds the comma-separated budgets of one option. */
-static enum bp_status add_budgets(const char *text, bool bytes, uint64_t params,
-                                  struct bp_budget *budgets, size_t *n, struct bp_err *err)
+/* What budgets are made from. */
+struct budget_source {
+    const struct bp_table *table;
+    uint64_t params;
+    struct bp_memory_settings memory; /* what --total holds */
+};
+
+static enum bp_status read_source(const struct bp_args *args, const struct bp_table *table,
+                                  struct budget_source *out, struct bp_err *err)
+{
+    static const struct {
+        enum bp_option option;
+        const char *key;
+    } settings[] = {{BP_OPT_CONTEXT, "context"}, {BP_OPT_BATCH, "batch"}};
+    *out = (struct budget_source){.table = table, .params = bp_table_params(table)};
+    bp_memory_settings_default(&out->memory);
+    out->memory.context = 0;
+    for (size_t i = 0; i < sizeof settings / sizeof *settings; i++) {
+        const char *text = bp_args_text(args, settings[i].option, NULL);
+        if (text && !bp_args_has(args, BP_OPT_TOTAL))
+            return bp_fail(err, BP_ERR_USAGE, "%s says what --total holds; give --total",
+                           bp_option_row(settings[i].option)->spelling);
+        if (text)
+            BP_TRY(bp_memory_settings_set(&out->memory, settings[i].key, text, err));
+    }
+    return BP_OK;
+}
+
+static enum bp_status parse_total(const char *text, const struct budget_source *source,
+                                  struct bp_budget *out, struct bp_err *err)
+{
+    struct bp_budget size;
+    BP_TRY(bp_budget_parse_size(text, &size, err));
+    return bp_memory_budget_total(source->table, &source->memory, size.asked, out, err);
+}
+
+static enum bp_status parse_budget(const char *text, enum bp_option option,
+                                   const struct budget_source *source, struct bp_budget *out,
+                                   struct bp_err *err)
+{
+    if (option == BP_OPT_TOTAL)
+        return parse_total(text, source, out, err);
+    return option == BP_OPT_SIZE ? bp_budget_parse_size(text, out, err)
+                                 : bp_budget_parse_bits(text, source->params, out, err);
+}
+
+/* Adds the comma-separated budgets of one value of an option. */
+static enum bp_status add_budgets(const char *text, enum bp_option option,
+                                  const struct budget_source *source, struct bp_budget *budgets,
+                                  size_t *n, struct bp_err *err)
 {
     char *copy = bp_strdup(text), *rest = copy;
     if (!copy)
@@ -29,25 +77,26 @@ static enum bp_status add_budgets(const char *text, bool bytes, uint64_t params,
     for (char *word; status == BP_OK && (word = strsep(&rest, ","));) {
         if (*n == MAX_BUDGETS)
             status = bp_fail(err, BP_ERR_USAGE, "more than %d budgets", MAX_BUDGETS);
-        else if (bytes)
-            status = bp_budget_parse_size(word, &budgets[(*n)++], err);
         else
-            status = bp_budget_parse_bits(word, params, &budgets[(*n)++], err);
+            status = parse_budget(word, option, source, &budgets[(*n)++], err);
     }
     free(copy);
     return status;
 }
 
-static enum bp_status read_budgets(const struct bp_args *args, uint64_t params,
+static enum bp_status read_budgets(const struct bp_args *args, const struct bp_table *table,
                                    struct bp_budget *budgets, size_t *n, struct bp_err *err)
 {
+    static const enum bp_option kinds[] = {BP_OPT_BITS, BP_OPT_SIZE, BP_OPT_TOTAL};
+    struct budget_source source;
+    BP_TRY(read_source(args, table, &source, err));
     *n = 0;
-    for (size_t i = 0; i < args->n_values[BP_OPT_BITS]; i++)
-        BP_TRY(add_budgets(args->values[BP_OPT_BITS][i], false, params, budgets, n, err));
-    for (size_t i = 0; i < args->n_values[BP_OPT_SIZE]; i++)
-        BP_TRY(add_budgets(args->values[BP_OPT_SIZE][i], true, params, budgets, n, err));
+    for (size_t k = 0; k < sizeof kinds / sizeof *kinds; k++)
+        for (size_t i = 0; i < args->n_values[kinds[k]]; i++)
+            BP_TRY(add_budgets(args->values[kinds[k]][i], kinds[k], &source, budgets, n, err));
     return *n ? BP_OK
-              : bp_fail(err, BP_ERR_USAGE, "solve needs a budget: --bits 2.75 or --size 2.2GiB");
+              : bp_fail(err, BP_ERR_USAGE,
+                        "solve needs a budget: --bits 2.75, --size 2.2GiB or --total 24GiB");
 }
 
 /* Solves every budget before anything is printed: a failure in the third leaves no half output. */
@@ -56,7 +105,8 @@ static enum bp_status solve_all(struct bp_planner *planner, const struct bp_budg
                                 struct bp_err *err)
 {
     for (size_t i = 0; i < n; i++) {
-        enum bp_status status = bp_planner_solve(planner, &budgets[i], solver, &plans[i], err);
+        enum bp_status status =
+            bp_planner_solve(planner, &budgets[i], solver, NULL, &plans[i], err);
         if (status != BP_OK && status != BP_LIMIT)
             return status;
     }
@@ -92,8 +142,8 @@ static enum bp_status emit(const struct bp_args *args, struct bp_plan **plans, s
     return status;
 }
 
-static enum bp_status solve(const struct bp_args *args, struct bp_planner *planner, uint64_t params,
-                            struct bp_err *err)
+static enum bp_status solve(const struct bp_args *args, struct bp_planner *planner,
+                            const struct bp_table *table, struct bp_err *err)
 {
     enum bp_solver solver = BP_SOLVER_MCKP;
     size_t n = 0;
@@ -103,7 +153,7 @@ static enum bp_status solve(const struct bp_args *args, struct bp_planner *plann
     if (status == BP_OK)
         status = parse_solver(args, &solver, err);
     if (status == BP_OK)
-        status = read_budgets(args, params, budgets, &n, err);
+        status = read_budgets(args, table, budgets, &n, err);
     if (status == BP_OK)
         status = solve_all(planner, budgets, n, solver, plans, err);
     if (status == BP_OK)
@@ -120,15 +170,16 @@ static enum bp_status run(const struct bp_args *args, struct bp_err *err)
     struct bp_table *table;
     struct bp_planner *planner;
     BP_TRY(bp_cli_open_planner(args, &table, &planner, err));
-    enum bp_status status = solve(args, planner, bp_table_params(table), err);
+    enum bp_status status = solve(args, planner, table, err);
     bp_planner_free(planner);
     bp_table_close(table);
     return status;
 }
 
 static const enum bp_option options[] = {
-    BP_OPT_BITS, BP_OPT_SIZE,   BP_OPT_GRID, BP_OPT_PIN,   BP_OPT_BAN,  BP_OPT_FLOOR,
-    BP_OPT_CEIL, BP_OPT_SOLVER, BP_OPT_OUT,  BP_OPT_FORCE, BP_OPT_JSON,
+    BP_OPT_BITS,   BP_OPT_SIZE, BP_OPT_TOTAL, BP_OPT_CONTEXT, BP_OPT_BATCH, BP_OPT_GRID,
+    BP_OPT_PIN,    BP_OPT_BAN,  BP_OPT_FLOOR, BP_OPT_CEIL,    BP_OPT_TIE,   BP_OPT_WEIGHT,
+    BP_OPT_SOLVER, BP_OPT_OUT,  BP_OPT_FORCE, BP_OPT_JSON,
 };
 
 const struct bp_command bp_command_solve = {

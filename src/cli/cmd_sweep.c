@@ -57,6 +57,12 @@ static enum bp_status read_range(const struct bp_args *args, const struct bp_pla
     return BP_OK;
 }
 
+/* The lower bound is then one of the objective, which is no longer the error. */
+static bool is_weighted(const struct bp_plan *plan)
+{
+    return bp_constraints_has(&plan->constraints, BP_CONSTRAINT_WEIGHT);
+}
+
 /* One line of the result. */
 static void put_csv(const struct bp_plan *plan, FILE *out)
 {
@@ -64,14 +70,16 @@ static void put_csv(const struct bp_plan *plan, FILE *out)
     char error[BP_DOUBLE_TEXT], relative[BP_DOUBLE_TEXT] = "", bound[BP_DOUBLE_TEXT];
     if (isfinite(plan->relative_error))
         bp_double_format(plan->relative_error, relative);
-    fprintf(out, "%s,%" PRIu64 ",%s,%s,%s,%s,%s,%s,%s\n",
-            bp_double_format(plan->budget.asked, asked), plan->storage_bits,
-            bp_double_format(bp_plan_bits_per_param(plan), bpp),
+    fprintf(out, "%s,%" PRIu64 ",%s,%s,%s,%s,%s,%s,%s", bp_double_format(plan->budget.asked, asked),
+            plan->storage_bits, bp_double_format(bp_plan_bits_per_param(plan), bpp),
             bp_double_format(bp_plan_effective_bits_per_param(plan), effective),
             bp_double_format(plan->error, error), relative,
             bp_double_format(plan->certificate.lower_bound, bound),
             plan->certificate.optimal ? "optimal" : "bounded",
             plan->table->about.synthetic ? "true" : "false");
+    if (is_weighted(plan))
+        fprintf(out, ",%s", bp_double_format(plan->objective, error));
+    fputc('\n', out);
 }
 
 static void put_json(const struct bp_plan *plan, struct bp_json_out *out)
@@ -87,25 +95,29 @@ static void put_json(const struct bp_plan *plan, struct bp_json_out *out)
     bp_json_put_double(out, node, "lower_bound", plan->certificate.lower_bound);
     bp_json_put_string(out, node, "status", plan->certificate.optimal ? "optimal" : "bounded");
     bp_json_put_bool(out, node, "synthetic", plan->table->about.synthetic);
+    if (is_weighted(plan))
+        bp_json_put_double(out, node, "objective", plan->objective);
 }
 
 /* Solves the range; each plan goes to the one of `csv` and `json` that is not NULL. */
 static enum bp_status sweep(struct bp_planner *planner, uint64_t params, const struct range *r,
                             FILE *csv, struct bp_json_out *json, struct bp_err *err)
 {
-    if (csv)
-        fprintf(csv,
-                "asked_bits_per_param,storage_bits,bits_per_param,effective_bits_per_param,error,"
-                "relative_error,lower_bound,status,synthetic\n");
     for (uint64_t at = r->from; at <= r->to; at += r->step) {
         char text[32];
         struct bp_budget budget;
         struct bp_plan *plan = NULL;
         snprintf(text, sizeof text, "%" PRIu64 ".%06" PRIu64, at / 1000000, at % 1000000);
         BP_TRY(bp_budget_parse_bits(text, params, &budget, err));
-        enum bp_status status = bp_planner_solve(planner, &budget, BP_SOLVER_MCKP, &plan, err);
+        enum bp_status status =
+            bp_planner_solve(planner, &budget, BP_SOLVER_MCKP, NULL, &plan, err);
         if (status != BP_OK && status != BP_LIMIT)
             return status;
+        if (csv && at == r->from)
+            fprintf(csv,
+                    "asked_bits_per_param,storage_bits,bits_per_param,effective_bits_per_param,"
+                    "error,relative_error,lower_bound,status,synthetic%s\n",
+                    is_weighted(plan) ? ",objective" : "");
         if (csv)
             put_csv(plan, csv);
         else
@@ -161,8 +173,8 @@ static enum bp_status run(const struct bp_args *args, struct bp_err *err)
 }
 
 static const enum bp_option options[] = {
-    BP_OPT_FROM,  BP_OPT_TO,   BP_OPT_STEP, BP_OPT_GRID,  BP_OPT_PIN,  BP_OPT_BAN,
-    BP_OPT_FLOOR, BP_OPT_CEIL, BP_OPT_OUT,  BP_OPT_FORCE, BP_OPT_JSON,
+    BP_OPT_FROM, BP_OPT_TO,  BP_OPT_STEP,   BP_OPT_GRID, BP_OPT_PIN,   BP_OPT_BAN,  BP_OPT_FLOOR,
+    BP_OPT_CEIL, BP_OPT_TIE, BP_OPT_WEIGHT, BP_OPT_OUT,  BP_OPT_FORCE, BP_OPT_JSON,
 };
 
 const struct bp_command bp_command_sweep = {

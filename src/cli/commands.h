@@ -19,11 +19,29 @@ struct bp_table;
 struct bp_json_out;
 
 extern const struct bp_command bp_command_info, bp_command_measure, bp_command_solve,
-    bp_command_sweep, bp_command_verify, bp_command_sample;
+    bp_command_sweep, bp_command_verify, bp_command_sample, bp_command_workbench;
+
+/* What the command line says of the workbench, which is not the command line's: main hands it on.
+ */
+struct bp_workbench_call {
+    const char *path;
+    const char *const *commands; /* [n_commands] "bits 2.6": options as lines of its command line */
+    size_t n_commands;
+    const char *script, *dump, *colors; /* NULL when not given */
+    int cols, rows;                     /* of a script's frames */
+    bool ascii, mouse;
+    const char *table_path, *grid; /* for measuring a model; NULL when not given */
+    uint64_t rank;
+    unsigned threads;
+};
+typedef enum bp_status bp_workbench_fn(const struct bp_workbench_call *call, struct bp_err *err);
 
 /* Runs the command line; returns the process's exit status (0 done, 1 failed, 2 usage, 3
  * infeasible, 4 bad input). Errors go to standard error, one line. */
-int bp_cli_main(int argc, char **argv);
+int bp_cli_main(int argc, char **argv, bp_workbench_fn *workbench);
+
+/* What bp_cli_main was given. */
+extern bp_workbench_fn *bp_cli_workbench;
 
 /* Prints the manual page of the commands in roff. */
 void bp_print_man(const struct bp_command *const *commands, size_t n, const char *version);
@@ -48,10 +66,6 @@ enum bp_status bp_cli_keep_input(const char *path, const char *input, struct bp_
 
 /* A plan for people: allocation per layer and kind, totals, baselines, memory. */
 void bp_print_plan(const struct bp_plan *plan, FILE *out);
-
-/* "1.23 GiB" into text. */
-enum { BP_SIZE_TEXT = 24 };
-const char *bp_size_format(uint64_t bytes, char text[BP_SIZE_TEXT]);
 
 /* --- inputs --- */
 

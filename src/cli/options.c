@@ -89,7 +89,7 @@ static enum bp_status parse(struct bp_args *args, int argc, char **argv, struct 
             return bp_fail(err, BP_ERR_USAGE, "%s: one argument too many: '%s'", c->name, argv[i]);
         }
     }
-    if (n_operands < c->n_operands)
+    if (n_operands + c->n_optional < c->n_operands)
         return bp_fail(err, BP_ERR_USAGE, "usage: bitplan %s %s [OPTIONS]; see `bitplan %s --help`",
                        c->name, c->operands, c->name);
     return BP_OK;

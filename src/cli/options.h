@@ -18,6 +18,10 @@
     X(JSON, "json", 0, NULL, "one JSON document on standard output, nothing else there")           \
     X(BITS, "bits", 0, "X[,Y...]", "budget in bits/param over the planned matrices")               \
     X(SIZE, "size", 0, "N", "budget in bytes over the planned matrices: 2.2GiB, 2200MB")           \
+    X(TOTAL, "total", 0, "N",                                                                      \
+      "budget in bytes for all in memory: matrices, low-rank parts, the rest, KV cache")           \
+    X(CONTEXT, "context", 0, "N", "tokens in the KV cache that --total holds (default 0: none)")   \
+    X(BATCH, "batch", 0, "N", "sequences in that KV cache (default 1)")                            \
     X(FROM, "from", 0, "X", "first budget in bits/param (default: the least possible)")            \
     X(TO, "to", 0, "X", "last budget in bits/param (default: where nothing improves)")             \
     X(STEP, "step", 0, "X", "distance of the budgets in bits/param (default 0.25)")                \
@@ -28,6 +32,9 @@
     X(BAN, "ban", 0, "RE=CONFIG", "matching matrices take none of that form")                      \
     X(FLOOR, "floor", 0, "RE=BITS", "matching matrices take at least BITS bits/param")             \
     X(CEIL, "ceil", 0, "RE=BITS", "matching matrices take at most BITS bits/param")                \
+    X(TIE, "tie", 0, "GROUP[,GROUP]",                                                              \
+      "one candidate a group: qkv, gate_up, experts, layer, kind, or NAME=RE")                     \
+    X(WEIGHT, "weight", 0, "RE=X", "the error of matching matrices counts X times")                \
     X(EFFORT, "effort", 0, "E", "exact: every cell by the reference procedure (the only one yet)") \
     X(ITERATIONS, "iterations", 0, "T", "cap of the iterations a cell (default 100)")              \
     X(RANK, "rank", 0, "R[,R...]", "rank of the low-rank part, 0 for none (default 64)")           \
@@ -46,6 +53,12 @@
     X(LAYERS, "layers", 0, "N", "number of layers")                                                \
     X(HIDDEN, "hidden", 0, "N", "hidden size, a multiple of 64")                                   \
     X(SHAPES, "shapes", 0, "NAME", "shapes of a known model: llama-2-7b, llama-2-70b, tiny, ...")  \
+    X(SCRIPT, "script", 0, "KEYS",                                                                 \
+      "replay keys without a terminal (words: Right, \"text\", click:X,Y, ...)")                   \
+    X(DUMP, "dump", 0, "DIR", "with --script: every frame as DIR/0000.txt, 0001.txt, ...")         \
+    X(COLORS, "colors", 0, "C", "auto (default), true, 256, 16 or mono")                           \
+    X(ASCII, "ascii", 0, NULL, "no characters beyond ASCII on the screen")                         \
+    X(NO_MOUSE, "no-mouse", 0, NULL, "leave the mouse to the terminal")                            \
     X(HELP, "help", 'h', NULL, "this help")
 
 enum bp_option {
@@ -61,7 +74,8 @@ struct bp_args;
 struct bp_command {
     const char *name;
     const char *operands; /* "MODEL" as shown after the name */
-    size_t n_operands;    /* how many, exactly */
+    size_t n_operands;    /* how many at most */
+    size_t n_optional;    /* how many of those may be left out */
     const char *summary;  /* one line */
     const char *notes;    /* more lines for --help, may be "" */
     const enum bp_option *options;
@@ -71,7 +85,7 @@ struct bp_command {
 
 struct bp_args {
     const struct bp_command *command;
-    const char **operands;             /* [command->n_operands] */
+    const char **operands;             /* [command->n_operands] NULL for one that was left out */
     const char **values[BP_N_OPTIONS]; /* each [n_values]; "" for an option without an argument */
     size_t n_values[BP_N_OPTIONS];
 };

@@ -53,16 +53,3 @@ enum bp_status bp_cli_emit_json(const struct bp_args *args, const struct bp_json
     free(text);
     return status;
 }
-
-const char *bp_size_format(uint64_t bytes, char text[BP_SIZE_TEXT])
-{
-    static const char *const units[] = {"bytes", "KiB", "MiB", "GiB", "TiB"};
-    double value = (double)bytes;
-    int unit = 0;
-    while (value >= 1024.0 && unit < 4) {
-        value /= 1024.0;
-        unit++;
-    }
-    snprintf(text, BP_SIZE_TEXT, unit ? "%.2f %s" : "%.0f %s", value, units[unit]);
-    return text;
-}

@@ -124,6 +124,22 @@ static void print_memory(const struct bp_plan *plan, FILE *out)
         fprintf(out, "; the table does not say what else the model holds\n");
 }
 
+static void print_budget(const struct bp_budget *b, FILE *out)
+{
+    if (b->unit != BP_BUDGET_TOTAL_BYTES) {
+        fprintf(out, "asked       %.10g %s = %s bits\n", b->asked, bp_budget_unit_name(b->unit),
+                bp_grouped(b->bits).text);
+        return;
+    }
+    fprintf(out, "asked       %.0f bytes for everything in memory, ", b->asked);
+    if (b->context > 0 && b->batch > 0)
+        fprintf(out, "KV cache of %s x %s tokens at %s bits", bp_grouped(b->batch).text,
+                bp_grouped(b->context).text, bp_grouped(b->kv_bits).text);
+    else
+        fprintf(out, "no KV cache");
+    fprintf(out, " = %s bits for the matrices\n", bp_grouped(b->bits).text);
+}
+
 void bp_print_plan(const struct bp_plan *plan, FILE *out)
 {
     const struct bp_table *t = plan->table;
@@ -133,14 +149,17 @@ void bp_print_plan(const struct bp_plan *plan, FILE *out)
             t->about.synthetic ? " (synthetic)" : "", t->n_matrices, t->n_candidates,
             bp_printable(t->about.weighting).text);
     print_allocation(plan, out);
-    fprintf(out, "\nasked       %.10g %s = %s bits\n", plan->budget.asked,
-            bp_budget_unit_name(plan->budget.unit), bp_grouped(plan->budget.bits).text);
+    fputc('\n', out);
+    print_budget(&plan->budget, out);
     fprintf(out, "plan        %.4f bits/param = %s bits, %.4f effective with the low-rank parts\n",
             bp_plan_bits_per_param(plan), bp_grouped(plan->storage_bits).text,
             bp_plan_effective_bits_per_param(plan));
     fprintf(out, "error       %.9g", plan->error);
     if (isfinite(plan->relative_error))
         fprintf(out, ", relative %.4g (1 = keeping nothing)", plan->relative_error);
+    if (bp_constraints_has(&plan->constraints, BP_CONSTRAINT_WEIGHT))
+        fprintf(out, "\nobjective   %.9g, the errors times the factors of --weight",
+                plan->objective);
     if (c->optimal)
         fprintf(out, ", optimal (proved)\n");
     else

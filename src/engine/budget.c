@@ -1,7 +1,9 @@
 #include "engine/budget.h"
 
 #include <ctype.h>
+#include <math.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -47,7 +49,15 @@ static int times_floor(struct bp_decimal value, uint64_t factor, uint64_t *out)
 
 const char *bp_budget_unit_name(enum bp_budget_unit unit)
 {
-    return unit == BP_BUDGET_BYTES ? "bytes" : "bits/param";
+    switch (unit) {
+    case BP_BUDGET_BYTES:
+        return "bytes";
+    case BP_BUDGET_TOTAL_BYTES:
+        return "total bytes";
+    case BP_BUDGET_BITS_PER_PARAM:
+        break;
+    }
+    return "bits/param";
 }
 
 /* A decimal of more digits than every double holds becomes the one that its double prints: a plan
@@ -68,12 +78,13 @@ enum bp_status bp_budget_parse_bits(const char *text, uint64_t params, struct bp
     bool good = bp_decimal_parse(text, &value, &end) && !*end && strtod(text, NULL) <= 64.0;
     if (good)
         keep_what_a_double_holds(text, &value);
-    if (!good || value.digits == 0 || !times_floor(value, params, &out->bits))
+    uint64_t bits;
+    if (!good || value.digits == 0 || !times_floor(value, params, &bits))
         return bp_fail(err, BP_ERR_USAGE,
                        "'%s' is no budget in bits/param: a number like 2.75, above 0, at most 64",
                        text);
-    out->unit = BP_BUDGET_BITS_PER_PARAM;
-    out->asked = strtod(text, NULL);
+    *out = (struct bp_budget){
+        .unit = BP_BUDGET_BITS_PER_PARAM, .asked = strtod(text, NULL), .bits = bits};
     return BP_OK;
 }
 
@@ -100,10 +111,27 @@ enum bp_status bp_budget_parse_size(const char *text, struct bp_budget *out, str
         for (size_t i = 0; i < sizeof units / sizeof *units; i++)
             if (strcmp(unit, units[i].name) == 0 && times_floor(value, units[i].bytes, &bytes) &&
                 bytes > 0 && bytes < UINT64_C(1) << 59) {
-                *out = (struct bp_budget){BP_BUDGET_BYTES, (double)bytes, bytes * 8};
+                *out = (struct bp_budget){
+                    .unit = BP_BUDGET_BYTES, .asked = (double)bytes, .bits = bytes * 8};
                 return BP_OK;
             }
     return bp_fail(
         err, BP_ERR_USAGE,
         "'%s' is no size: a number with a unit, like 2.2GiB or 2200MB, at least one byte", text);
+}
+
+void bp_budget_default(uint64_t least_bits, uint64_t most_bits, uint64_t params,
+                       struct bp_budget *out)
+{
+    /* Rounded up to what is read easily and is enough. */
+    const double least = ceil((double)least_bits / (double)params * 1e3) / 1e3;
+    const double most = ceil((double)most_bits / (double)params * 1e3) / 1e3;
+    const double bits = least > 2.75 ? least : most < 2.75 ? most : 2.75;
+    char text[32];
+    snprintf(text, sizeof text, "%.3f", bits);
+    /* A range that no decimal describes (a table of a few parameters): its upper end in bytes. */
+    if (bp_budget_parse_bits(text, params, out, NULL) != BP_OK || out->bits < least_bits)
+        *out = (struct bp_budget){.unit = BP_BUDGET_BYTES,
+                                  .asked = (double)((most_bits + 7) / 8),
+                                  .bits = (most_bits + 7) / 8 * 8};
 }

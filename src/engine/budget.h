@@ -9,12 +9,19 @@
 
 #include "engine/err.h"
 
-enum bp_budget_unit { BP_BUDGET_BITS_PER_PARAM, BP_BUDGET_BYTES };
+enum bp_budget_unit {
+    BP_BUDGET_BITS_PER_PARAM,
+    BP_BUDGET_BYTES,
+    BP_BUDGET_TOTAL_BYTES, /* of everything in memory: memory.h says what is left for the matrices
+                            */
+};
 
 struct bp_budget {
     enum bp_budget_unit unit;
     double asked;  /* in the unit, for display and for the plan */
     uint64_t bits; /* floor of what that means for the planned matrices */
+    /* What total bytes are to hold beside the matrices (memory.h); 0 in the other units. */
+    uint64_t context, batch, kv_bits;
 };
 
 /* "2.75": a plain decimal above 0 and at most 64, per parameter of `params`. Beyond 15 digits it
@@ -26,8 +33,13 @@ enum bp_status bp_budget_parse_bits(const char *text, uint64_t params, struct bp
  * MiB, GiB, TiB. */
 enum bp_status bp_budget_parse_size(const char *text, struct bp_budget *out, struct bp_err *err);
 
-/* The same from a plan's fields: asked in the unit. BP_ERR_INPUT for another unit's name. */
-const char *bp_budget_unit_name(enum bp_budget_unit unit); /* "bits/param", "bytes" */
+/* "bits/param", "bytes", "total bytes". */
+const char *bp_budget_unit_name(enum bp_budget_unit unit);
+
+/* What to plan for when nobody has said: 2.75 bits/param, the paper's, or what comes next to it
+ * between the least budget that has a plan and the one beyond which nothing improves. */
+void bp_budget_default(uint64_t least_bits, uint64_t most_bits, uint64_t params,
+                       struct bp_budget *out);
 
 /* A decimal such as "2.75" as value = digits / 10^scale, exactly: at most 18 digits. False for
  * anything else (signs, exponents, words). */

@@ -1,14 +1,14 @@
 #include "engine/constraints.h"
 
-#include <ctype.h>
 #include <regex.h>
-#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "engine/budget.h"
+#include "engine/candidate_grid.h"
 #include "engine/mem.h"
+#include "engine/name_regex.h"
 #include "engine/printable.h"
 
 static const char *const options[BP_N_CONSTRAINT_KINDS] = {
@@ -62,6 +62,14 @@ enum bp_status bp_constraints_copy(const struct bp_constraints *from, struct bp_
     return BP_OK;
 }
 
+bool bp_constraints_has(const struct bp_constraints *c, enum bp_constraint_kind kind)
+{
+    for (size_t i = 0; i < c->n; i++)
+        if (c->list[i].kind == kind)
+            return true;
+    return false;
+}
+
 void bp_constraints_done(struct bp_constraints *c)
 {
     for (size_t i = 0; i < c->n; i++)
@@ -79,7 +87,8 @@ struct pattern {
     char field[5][BP_CONFIG_TEXT];
 };
 
-/* Bears on the matrices that `regex` finds, on all without one. Forbids columns, or bounds bits. */
+/* Bears on the matrices that `regex` finds, on all without one. Forbids columns, bounds bits, or
+ * gives errors a factor. Ties are read elsewhere (constraints_groups.c). */
 struct rule {
     enum bp_constraint_kind kind;
     const char *value; /* as typed */
@@ -87,6 +96,7 @@ struct rule {
     bool has_regex;
     uint8_t *column; /* [n_candidates] 1 = may be taken; NULL: `bits` is a bound */
     struct bp_decimal bits;
+    double factor;
 };
 
 static void rule_done(struct rule *r)
@@ -136,76 +146,26 @@ static bool pattern_fits(const struct pattern *p, const struct bp_candidate *c)
     return true;
 }
 
-/* Of a repetition behind its brace: 3 of "3}", 5 of "2,5}"; at least 1. */
-static unsigned long largest_count(const char *text)
-{
-    char *end;
-    unsigned long low = strtoul(text, &end, 10);
-    unsigned long high = *end == ',' ? strtoul(end + 1, NULL, 10) : low;
-    low = low > high ? low : high;
-    return low ? low : 1;
-}
-
-/* A plan, and its constraints with it, may come from anybody, and regcomp makes repetitions of
- * repetitions without end, takes the stack for every parenthesis, and follows back-references for
- * years. So: no back-references, and length times all repetition counts bounded. */
-static bool is_modest(const char *text)
-{
-    enum { MAX_LENGTH = 1000, MAX_NODES = 100000 };
-    unsigned long nodes = strlen(text);
-    if (nodes > MAX_LENGTH)
-        return false;
-    for (const char *p = text; *p; p++) {
-        unsigned long count = 1;
-        if (*p == '\\' && isdigit((unsigned char)p[1]))
-            return false;
-        if (*p == '\\' && p[1])
-            p++;
-        else if (*p == '{')
-            count = largest_count(p + 1);
-        if (count > MAX_NODES || (nodes *= count) > MAX_NODES)
-            return false;
-    }
-    return true;
-}
-
 /* The part in front of the last "=" as a regular expression. */
 static enum bp_status read_regex(struct rule *r, const char *equals, struct bp_err *err)
 {
-    char *text = bp_strndup(r->value, (size_t)(equals - r->value));
-    if (!text)
-        return bp_fail_nomem(err);
-    if (!is_modest(text)) {
-        free(text);
-        return bp_fail(err, BP_ERR_USAGE,
-                       "%s '%s': too large a regular expression, or one with back-references",
-                       options[r->kind], bp_printable(r->value).text);
-    }
-    int code = regcomp(&r->regex, text, REG_EXTENDED | REG_NOSUB);
-    free(text);
-    if (code == 0) {
-        r->has_regex = true;
-        return BP_OK;
-    }
-    char words[128];
-    regerror(code, &r->regex, words, sizeof words);
-    return code == REG_ESPACE ? bp_fail_nomem(err)
-                              : bp_fail(err, BP_ERR_USAGE, "%s '%s': not a regular expression: %s",
-                                        options[r->kind], bp_printable(r->value).text, words);
+    BP_TRY(bp_name_regex(r->value, (size_t)(equals - r->value), options[r->kind], r->value,
+                         &r->regex, err));
+    r->has_regex = true;
+    return BP_OK;
 }
 
 /* The columns that are in a grid. One that none is in leaves no plan. */
 static enum bp_status grid_columns(struct rule *r, const struct bp_table *t, struct bp_err *err)
 {
-    struct bp_grid grid;
+    struct bp_candidate_grid grid;
     bool any = false;
-    BP_TRY(bp_grid_parse(r->value, &grid, err));
+    BP_TRY(bp_candidate_grid_parse(r->value, &grid, err));
     for (size_t j = 0; j < t->n_candidates; j++) {
-        const struct bp_candidate *c = &t->candidates[j];
-        r->column[j] = !c->foreign && bp_grid_has(&grid, &c->config);
+        r->column[j] = bp_candidate_grid_has(&grid, &t->candidates[j]);
         any |= r->column[j];
     }
-    bp_grid_done(&grid);
+    bp_candidate_grid_done(&grid);
     return any ? BP_OK
                : bp_fail(err, BP_INFEASIBLE,
                          "%s: none of its %zu candidates is in the grid '%s'; widen the grid",
@@ -239,23 +199,47 @@ static enum bp_status read_bound(struct rule *r, const char *text, struct bp_err
                          options[r->kind], bp_printable(r->value).text, bp_printable(text).text);
 }
 
+/* X of "RE=X" on its way into the double nearest to it. */
+static enum bp_status read_factor(struct rule *r, const char *text, struct bp_err *err)
+{
+    const char *end;
+    struct bp_decimal value;
+    const bool good = bp_decimal_parse(text, &value, &end) && !*end && value.digits > 0;
+    r->factor = good ? strtod(text, NULL) : 0.0;
+    return good && r->factor <= 1e6
+               ? BP_OK
+               : bp_fail(err, BP_ERR_USAGE, "%s '%s': '%s' is no factor above 0 and at most 10^6",
+                         options[r->kind], bp_printable(r->value).text, bp_printable(text).text);
+}
+
+/* Of a rule that is written RE=SOMETHING. */
+static const char *form_of(enum bp_constraint_kind kind)
+{
+    if (kind == BP_CONSTRAINT_WEIGHT)
+        return "RE=X, as in v_proj=4";
+    return kind == BP_CONSTRAINT_PIN || kind == BP_CONSTRAINT_BAN
+               ? "RE=CONFIG, as in q_proj=nf4:*:*:64:*"
+               : "RE=BITS, as in v_proj=3.5";
+}
+
 static enum bp_status read_rule(const struct bp_constraint *c, const struct bp_table *t,
                                 struct rule *r, struct bp_err *err)
 {
     *r = (struct rule){.kind = c->kind, .value = c->value};
-    const bool bound = c->kind == BP_CONSTRAINT_FLOOR || c->kind == BP_CONSTRAINT_CEIL;
-    if (!bound && !(r->column = bp_alloc(t->n_candidates, 1)))
+    const bool columns = c->kind == BP_CONSTRAINT_GRID || c->kind == BP_CONSTRAINT_PIN ||
+                         c->kind == BP_CONSTRAINT_BAN;
+    if (columns && !(r->column = bp_alloc(t->n_candidates, 1)))
         return bp_fail_nomem(err);
     if (c->kind == BP_CONSTRAINT_GRID)
         return grid_columns(r, t, err);
     const char *equals = strrchr(c->value, '=');
     if (!equals || equals == c->value || !equals[1])
         return bp_fail(err, BP_ERR_USAGE, "%s '%s' is not of the form %s", options[c->kind],
-                       bp_printable(c->value).text,
-                       bound ? "RE=BITS, as in v_proj=3.5"
-                             : "RE=CONFIG, as in q_proj=nf4:*:*:64:*");
+                       bp_printable(c->value).text, form_of(c->kind));
     BP_TRY(read_regex(r, equals, err));
-    return bound ? read_bound(r, equals + 1, err) : config_columns(r, equals + 1, t, err);
+    if (c->kind == BP_CONSTRAINT_WEIGHT)
+        return read_factor(r, equals + 1, err);
+    return columns ? config_columns(r, equals + 1, t, err) : read_bound(r, equals + 1, err);
 }
 
 /* --- applying --- */
@@ -281,7 +265,14 @@ static bool allows(const struct rule *r, const struct bp_table *t, size_t i, siz
 
 static bool bears_on(const struct rule *r, const struct bp_table *t, size_t i)
 {
-    return !r->has_regex || regexec(&r->regex, t->matrices[i].name, 0, NULL, 0) == 0;
+    return !r->has_regex || bp_name_matches(&r->regex, t->matrices[i].name);
+}
+
+static enum bp_status matches_none(const struct rule *r, const struct bp_table *t,
+                                   struct bp_err *err)
+{
+    return bp_fail(err, BP_ERR_USAGE, "%s '%s' matches no matrix of %s", options[r->kind],
+                   bp_printable(r->value).text, t->path);
 }
 
 /* Takes out the cells that one rule forbids. A pattern that no matrix has is a typing error. */
@@ -296,9 +287,7 @@ static enum bp_status apply_rule(const struct rule *r, const struct bp_table *t,
         for (size_t j = 0; j < t->n_candidates; j++)
             use[i * t->n_candidates + j] &= allows(r, t, i, j);
     }
-    return any_matrix ? BP_OK
-                      : bp_fail(err, BP_ERR_USAGE, "%s '%s' matches no matrix of %s",
-                                options[r->kind], bp_printable(r->value).text, t->path);
+    return any_matrix ? BP_OK : matches_none(r, t, err);
 }
 
 static bool row_is_empty(const struct bp_table *t, const uint8_t *use, size_t i)
@@ -306,40 +295,201 @@ static bool row_is_empty(const struct bp_table *t, const uint8_t *use, size_t i)
     return !memchr(use + i * t->n_candidates, 1, t->n_candidates);
 }
 
-/* Which constraints leave matrix i without a candidate: those that bear on it. */
-static enum bp_status contradiction(const struct rule *rules, size_t n, const struct bp_table *t,
-                                    size_t i, struct bp_err *err)
+/* The rules of a list that forbid cells. */
+struct rules {
+    struct rule *rule; /* [n] */
+    size_t n;
+};
+
+static void rules_done(struct rules *rules)
 {
-    char list[512] = "";
-    for (size_t k = 0; k < n; k++) {
-        size_t used = strlen(list);
-        if (bears_on(&rules[k], t, i))
-            snprintf(list + used, sizeof list - used, "%s%s '%s'", used ? ", " : "",
-                     options[rules[k].kind], bp_printable(rules[k].value).text);
+    for (size_t k = 0; k < rules->n; k++)
+        rule_done(&rules->rule[k]);
+    free(rules->rule);
+}
+
+static bool forbids(enum bp_constraint_kind kind)
+{
+    return kind != BP_CONSTRAINT_TIE && kind != BP_CONSTRAINT_WEIGHT;
+}
+
+/* Reads the rules and, with `use`, applies each as it is read. */
+static enum bp_status read_rules(const struct bp_constraints *c, const struct bp_table *t,
+                                 uint8_t *use, struct rules *out, struct bp_err *err)
+{
+    *out = (struct rules){.rule = bp_alloc_zero(c->n, sizeof *out->rule)};
+    if (!out->rule)
+        return bp_fail_nomem(err);
+    for (size_t i = 0; i < c->n; i++) {
+        if (!forbids(c->list[i].kind))
+            continue;
+        struct rule *r = &out->rule[out->n++];
+        BP_TRY(read_rule(&c->list[i], t, r, err));
+        if (use)
+            BP_TRY(apply_rule(r, t, use, err));
     }
+    return BP_OK;
+}
+
+/* Names of constraints for a sentence, as many as have room. */
+struct naming {
+    char text[512];
+};
+
+static void name_one(struct naming *list, enum bp_constraint_kind kind, const char *value)
+{
+    size_t used = strlen(list->text);
+    snprintf(list->text + used, sizeof list->text - used, "%s%s '%s'", used ? ", " : "",
+             options[kind], bp_printable(value).text);
+}
+
+/* Which constraints leave matrix i without a candidate: those that bear on it. */
+static enum bp_status contradiction(const struct rules *rules, const struct bp_table *t, size_t i,
+                                    struct bp_err *err)
+{
+    struct naming list = {""};
+    for (size_t k = 0; k < rules->n; k++)
+        if (bears_on(&rules->rule[k], t, i))
+            name_one(&list, rules->rule[k].kind, rules->rule[k].value);
     return bp_fail(err, BP_INFEASIBLE,
                    "%s: no candidate is left for %s under %s; loosen one of them", t->path,
-                   bp_printable(t->matrices[i].name).text, list);
+                   bp_printable(t->matrices[i].name).text, list.text);
 }
 
 enum bp_status bp_constraints_apply(const struct bp_constraints *c, const struct bp_table *t,
                                     uint8_t *use, struct bp_err *err)
 {
+    struct rules rules;
     memset(use, 1, t->n_matrices * t->n_candidates);
-    struct rule *rules = bp_alloc_zero(c->n, sizeof *rules);
-    enum bp_status status = rules ? BP_OK : bp_fail_nomem(err);
-    size_t n = 0;
-    while (status == BP_OK && n < c->n) {
-        status = read_rule(&c->list[n], t, &rules[n], err);
-        n++;
-        if (status == BP_OK)
-            status = apply_rule(&rules[n - 1], t, use, err);
-    }
+    enum bp_status status = read_rules(c, t, use, &rules, err);
     for (size_t i = 0; status == BP_OK && i < t->n_matrices; i++)
         if (row_is_empty(t, use, i))
-            status = contradiction(rules, n, t, i, err);
-    for (size_t k = 0; rules && k < n; k++)
-        rule_done(&rules[k]);
-    free(rules);
+            status = contradiction(&rules, t, i, err);
+    rules_done(&rules);
     return status;
+}
+
+/* --- ties --- */
+
+static bool bears_on_group(const struct rule *r, const struct bp_table *t, const uint32_t *group,
+                           uint32_t g)
+{
+    for (size_t i = 0; i < t->n_matrices; i++)
+        if (group[i] == g && bears_on(r, t, i))
+            return true;
+    return false;
+}
+
+/* The matrices of group g share no candidate: names it by its first and last matrix, all ties, and
+ * the other constraints that bear on it. */
+static enum bp_status tied_contradiction(const struct bp_constraints *c, const struct bp_table *t,
+                                         const uint32_t *group, uint32_t g, struct bp_err *err)
+{
+    struct naming list = {""};
+    struct rules rules;
+    size_t first = t->n_matrices, last = 0, n = 0;
+    enum bp_status status = read_rules(c, t, NULL, &rules, err);
+    for (size_t i = 0; i < t->n_matrices; i++) {
+        if (group[i] != g)
+            continue;
+        first = n++ ? first : i;
+        last = i;
+    }
+    for (size_t k = 0; k < c->n; k++)
+        if (c->list[k].kind == BP_CONSTRAINT_TIE)
+            name_one(&list, BP_CONSTRAINT_TIE, c->list[k].value);
+    for (size_t k = 0; k < rules.n; k++)
+        if (status == BP_OK && bears_on_group(&rules.rule[k], t, group, g))
+            name_one(&list, rules.rule[k].kind, rules.rule[k].value);
+    rules_done(&rules);
+    return status != BP_OK
+               ? status
+               : bp_fail(err, BP_INFEASIBLE,
+                         "%s: no candidate is left for all of the %zu tied matrices from %s to %s "
+                         "under %s; loosen one of them",
+                         t->path, n, bp_printable(t->matrices[first].name).text,
+                         bp_printable(t->matrices[last].name).text, list.text);
+}
+
+enum bp_status bp_constraints_tie(const struct bp_constraints *c, const struct bp_table *t,
+                                  const uint32_t *group, size_t n_groups, uint8_t *use,
+                                  struct bp_err *err)
+{
+    const size_t C = t->n_candidates;
+    size_t *first =
+        bp_alloc(n_groups, sizeof *first); /* matrix of each group; SIZE_MAX: none yet */
+    if (!first)
+        return bp_fail_nomem(err);
+    memset(first, 0xff, n_groups * sizeof *first);
+    for (size_t i = 0; i < t->n_matrices; i++) {
+        if (first[group[i]] == SIZE_MAX)
+            first[group[i]] = i;
+        for (size_t j = 0; j < C; j++)
+            use[first[group[i]] * C + j] &= use[i * C + j];
+    }
+    enum bp_status status = BP_OK;
+    for (size_t i = 0; status == BP_OK && i < t->n_matrices; i++) {
+        memmove(use + i * C, use + first[group[i]] * C, C);
+        if (row_is_empty(t, use, i))
+            status = tied_contradiction(c, t, group, group[i], err);
+    }
+    free(first);
+    return status;
+}
+
+/* --- weights --- */
+
+/* Factors beyond this are no wish but a typing error, and would leave the doubles. */
+static const double MAX_FACTOR = 1e100;
+
+static enum bp_status multiply(const struct rule *r, const struct bp_table *t, double *weight,
+                               struct bp_err *err)
+{
+    bool any_matrix = false;
+    for (size_t i = 0; i < t->n_matrices; i++) {
+        if (!bears_on(r, t, i))
+            continue;
+        any_matrix = true;
+        weight[i] *= r->factor;
+        if (!(weight[i] <= MAX_FACTOR && weight[i] >= 1.0 / MAX_FACTOR))
+            return bp_fail(err, BP_ERR_USAGE,
+                           "%s '%s': the factors of %s multiply to a number beyond 10^-100 .. "
+                           "10^100",
+                           options[r->kind], bp_printable(r->value).text,
+                           bp_printable(t->matrices[i].name).text);
+    }
+    return any_matrix ? BP_OK : matches_none(r, t, err);
+}
+
+enum bp_status bp_constraints_weights(const struct bp_constraints *c, const struct bp_table *t,
+                                      double *weight, struct bp_err *err)
+{
+    enum bp_status status = BP_OK;
+    for (size_t i = 0; i < t->n_matrices; i++)
+        weight[i] = 1.0;
+    for (size_t k = 0; status == BP_OK && k < c->n; k++) {
+        struct rule r;
+        if (c->list[k].kind != BP_CONSTRAINT_WEIGHT)
+            continue;
+        status = read_rule(&c->list[k], t, &r, err);
+        if (status == BP_OK)
+            status = multiply(&r, t, weight, err);
+        rule_done(&r);
+    }
+    return status;
+}
+
+void bp_constraints_columns(const struct bp_constraints *c, const struct bp_table *t,
+                            uint8_t *column)
+{
+    memset(column, 1, t->n_candidates);
+    for (size_t k = 0; k < c->n; k++) {
+        struct bp_candidate_grid grid;
+        if (c->list[k].kind != BP_CONSTRAINT_GRID ||
+            bp_candidate_grid_parse(c->list[k].value, &grid, NULL) != BP_OK)
+            continue;
+        for (size_t j = 0; j < t->n_candidates; j++)
+            column[j] &= bp_candidate_grid_has(&grid, &t->candidates[j]);
+        bp_candidate_grid_done(&grid);
+    }
 }

@@ -3,20 +3,24 @@
  * typed on a command line, in their order; the same list stands in a plan, so that it can be
  * checked and repeated.
  *
- *     --grid G          only candidates of the grid
+ *     --grid G          only candidates of the grid, with ":rank=8,64" only of those ranks
  *     --pin RE=CONFIG   matrices whose name matches take a candidate of that form
  *     --ban RE=CONFIG   ... take none of that form
  *     --floor RE=BITS   ... take at least BITS bits/param
  *     --ceil RE=BITS    ... take at most BITS bits/param
+ *     --tie GROUP       the matrices of a group take one candidate: qkv, gate_up (of a layer and
+ *                       expert), experts (of a layer and kind), layer, kind, or NAME=RE
+ *     --weight RE=X     the error of matching matrices counts X times (several multiply)
  *
  * RE is a POSIX extended regular expression, searched in the name; the last "=" separates. CONFIG
  * is a config whose fields may be "*" ("nf4:*:*:64:*", "*" alone for any), or another quantizer's
- * label. All constraints hold together. They only take cells out of the table, so that the knapsack
- * keeps its form and plans stay exact.
+ * label. All constraints hold together. They take cells out of the table, merge rows or scale them,
+ * so that the knapsack keeps its form and plans stay exact.
  */
 #ifndef BP_ENGINE_CONSTRAINTS_H
 #define BP_ENGINE_CONSTRAINTS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -29,7 +33,9 @@
     X(PIN, "--pin")            \
     X(BAN, "--ban")            \
     X(FLOOR, "--floor")        \
-    X(CEIL, "--ceil")
+    X(CEIL, "--ceil")          \
+    X(TIE, "--tie")            \
+    X(WEIGHT, "--weight")
 
 enum bp_constraint_kind {
 #define BP_CONSTRAINT_ENUM(name, option) BP_CONSTRAINT_##name,
@@ -62,11 +68,38 @@ enum bp_status bp_constraints_copy(const struct bp_constraints *from, struct bp_
 /* Frees the list; a zeroed struct is an empty list. */
 void bp_constraints_done(struct bp_constraints *c);
 
+/* Whether there is one of this kind. */
+bool bp_constraints_has(const struct bp_constraints *c, enum bp_constraint_kind kind);
+
 /* Sets use [n_matrices * n_candidates] to 1 where a cell may be chosen, to 0 where a constraint
  * takes it out. BP_ERR_USAGE: a value that cannot be read, or a pattern that matches no matrix or a
  * config that no candidate has (a typing error must not pass silently). BP_INFEASIBLE: a matrix is
  * left without a candidate; the text names the matrix and the constraints that bear on it. */
 enum bp_status bp_constraints_apply(const struct bp_constraints *c, const struct bp_table *table,
                                     uint8_t *use, struct bp_err *err);
+
+/* The columns that the grids leave: column [n_candidates] 1 = left. What cannot be read leaves all.
+ */
+void bp_constraints_columns(const struct bp_constraints *c, const struct bp_table *table,
+                            uint8_t *column);
+
+/* Which matrices are tied: group [n_matrices] gets a number for each, equal where they take one
+ * candidate, ascending from 0 in the order of their first matrices. *n_groups is how many there
+ * are. BP_ERR_USAGE: an unknown group, or one that ties nothing. */
+enum bp_status bp_constraints_groups(const struct bp_constraints *c, const struct bp_table *table,
+                                     uint32_t *group, size_t *n_groups, struct bp_err *err);
+
+/* Leaves each matrix in `use` (as bp_constraints_apply made it) what all matrices of its group may
+ * take, and no more. BP_INFEASIBLE when that is nothing: the text names the group and the
+ * constraints. */
+enum bp_status bp_constraints_tie(const struct bp_constraints *c, const struct bp_table *table,
+                                  const uint32_t *group, size_t n_groups, uint8_t *use,
+                                  struct bp_err *err);
+
+/* The factor of each matrix's error: weight [n_matrices], 1 without constraints. BP_ERR_USAGE for a
+ * factor that is no decimal above 0 and at most 10^6, or when those of a matrix multiply to a
+ * number beyond 10^-100 .. 10^100. */
+enum bp_status bp_constraints_weights(const struct bp_constraints *c, const struct bp_table *table,
+                                      double *weight, struct bp_err *err);
 
 #endif

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -246,6 +247,23 @@ static enum bp_status read_all(int fd, const char *path, char **out, size_t *n_o
     }
     *out = text;
     *n_out = n;
+    return BP_OK;
+}
+
+enum bp_status bp_json_looks_like(const char *path, bool *yes, struct bp_err *err)
+{
+    FILE *f = fopen(path, "rbe");
+    if (!f)
+        return bp_fail(err, BP_ERR_INPUT, "%s: cannot be opened: %s", path, strerror(errno));
+    int c;
+    do
+        c = fgetc(f);
+    while (c == ' ' || c == '\n' || c == '\t' || c == '\r');
+    const bool failed = ferror(f) != 0;
+    fclose(f);
+    if (failed)
+        return bp_fail(err, BP_ERR_FAILED, "%s: cannot be read", path);
+    *yes = c == '{' || c == '[';
     return BP_OK;
 }
 

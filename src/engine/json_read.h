@@ -25,6 +25,10 @@ struct cJSON;
 
 enum { BP_JSON_MAX_BYTES = 512 << 20, BP_JSON_MAX_DEPTH = 256 };
 
+/* *yes: the first character of the file that is no space opens an object or a list. BP_ERR_INPUT
+ * when it cannot be opened, BP_ERR_FAILED when reading it fails. */
+enum bp_status bp_json_looks_like(const char *path, bool *yes, struct bp_err *err);
+
 /* Reads a file of at most BP_JSON_MAX_BYTES. BP_ERR_INPUT when it cannot be opened or is not JSON,
  * BP_ERR_FAILED when reading it fails. *out is freed with bp_json_free. */
 enum bp_status bp_json_read_file(const char *path, struct cJSON **out, struct bp_err *err);

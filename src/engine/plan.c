@@ -112,6 +112,11 @@ static void put_budget(const struct bp_plan *plan, struct bp_json_out *out)
     bp_json_put_double(out, budget, "asked", plan->budget.asked);
     bp_json_put_string(out, budget, "unit", bp_budget_unit_name(plan->budget.unit));
     bp_json_put_u64(out, budget, "bits", plan->budget.bits);
+    if (plan->budget.unit == BP_BUDGET_TOTAL_BYTES) {
+        bp_json_put_u64(out, budget, "context", plan->budget.context);
+        bp_json_put_u64(out, budget, "batch", plan->budget.batch);
+        bp_json_put_u64(out, budget, "kv_bits", plan->budget.kv_bits);
+    }
     struct cJSON *constraints = bp_json_put_array(out, out->root, "constraints");
     for (size_t i = 0; i < plan->constraints.n; i++) {
         const struct bp_constraint *c = &plan->constraints.list[i];
@@ -131,6 +136,8 @@ static void put_totals(const struct bp_plan *plan, struct bp_json_out *out)
                        bp_plan_effective_bits_per_param(plan));
     bp_json_put_double(out, totals, "error", plan->error);
     bp_json_put_double(out, totals, "relative_error", plan->relative_error);
+    if (bp_constraints_has(&plan->constraints, BP_CONSTRAINT_WEIGHT))
+        bp_json_put_double(out, totals, "objective", plan->objective);
 
     const struct bp_certificate *c = &plan->certificate;
     struct cJSON *certificate = bp_json_put_object(out, out->root, "certificate");

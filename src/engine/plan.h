@@ -24,8 +24,8 @@ enum { BP_LOW_RANK_BITS = 16 };
 
 struct bp_certificate {
     bool optimal;       /* proved; else the bound is what is known */
-    double lower_bound; /* no plan within the budget has a smaller error */
-    double gap;         /* (error - lower_bound) / error, 0 for an error of 0 */
+    double lower_bound; /* no plan within the budget has a smaller objective */
+    double gap;         /* (objective - lower_bound) / objective, 0 for an objective of 0 */
     const char *method; /* "mckp" or "glpk"; a constant */
 };
 
@@ -52,6 +52,8 @@ struct bp_plan {
     uint32_t *choice; /* [n_matrices] candidate of each */
     uint64_t params, storage_bits, low_rank_params;
     double error;
+    double objective;      /* what was minimized: the error, with --weight's factors */
+    double shadow_price;   /* objective saved per bit more, at this budget; not in the JSON */
     double relative_error; /* over the sum of the norms; NaN when the table holds none */
     struct bp_certificate certificate;
     struct bp_baseline baselines[BP_MAX_BASELINES];
@@ -79,5 +81,9 @@ struct bp_ledger bp_plan_memory(const struct bp_plan *plan);
 
 /* The plan as the JSON document of docs/formats.md. bp_json_out_done when done. */
 void bp_plan_to_json(const struct bp_plan *plan, struct bp_json_out *out);
+
+/* The matrices as CSV with a header line, in the table's order; on the heap, NULL when out of
+ * memory. A figure that is not known is empty. */
+char *bp_plan_to_csv(const struct bp_plan *plan);
 
 #endif

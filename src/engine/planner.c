@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "engine/mem.h"
+#include "engine/planner_problem.h"
 #include "engine/printable.h"
 #include "solver/glpk.h"
 #include "solver/mckp.h"
@@ -24,14 +25,14 @@ static const double PROOF_GAP = 1e-9;
 /* One candidate for every matrix, summed once: no budget changes it. */
 struct uniform {
     uint64_t bits;
-    double error; /* NaN where a matrix is not measured or may not take it */
+    double error, objective; /* NaN where a matrix is not measured or may not take it */
 };
 
 struct bp_planner {
     const struct bp_table *table;
     char *table_fingerprint;
     struct bp_constraints constraints;
-    uint8_t *use; /* [n_matrices * n_candidates] 0 = a constraint forbids it; NULL = none does */
+    struct bp_problem problem;
     struct uniform *uniform; /* [n_candidates] */
     bool complete;           /* every cell of the table is measured */
     uint64_t params;
@@ -41,44 +42,14 @@ struct bp_planner {
 
 /* --- setting up --- */
 
-static enum bp_status apply_constraints(struct bp_planner *p,
-                                        const struct bp_constraints *constraints,
-                                        struct bp_err *err)
-{
-    if (!constraints || constraints->n == 0)
-        return BP_OK;
-    BP_TRY(bp_constraints_copy(constraints, &p->constraints, err));
-    p->use = bp_alloc(p->table->n_matrices * p->table->n_candidates, 1);
-    if (!p->use)
-        return bp_fail_nomem(err);
-    return bp_constraints_apply(constraints, p->table, p->use, err);
-}
-
 bool bp_planner_allows(const struct bp_planner *p, size_t i, size_t j)
 {
-    return !p->use || p->use[i * p->table->n_candidates + j];
+    return bp_problem_allows(&p->problem, i, j);
 }
 
-/* Every matrix needs a measured candidate; says how many lack one. */
-static enum bp_status check_measured(const struct bp_planner *p, struct bp_err *err)
+size_t bp_planner_group(const struct bp_planner *p, size_t i)
 {
-    const struct bp_table *t = p->table;
-    size_t missing = 0, first = 0;
-    for (size_t i = t->n_matrices; i-- > 0;) {
-        bool any = false;
-        for (size_t j = 0; j < t->n_candidates && !any; j++)
-            any = bp_planner_allows(p, i, j) && !isnan(t->error[i * t->n_candidates + j]);
-        if (!any) {
-            missing++;
-            first = i;
-        }
-    }
-    return missing == 0 ? BP_OK
-                        : bp_fail(err, BP_ERR_INPUT,
-                                  "%s: %zu of %zu matrices are not measured yet (first %s); run "
-                                  "`bitplan measure` again to finish the table",
-                                  t->path, missing, t->n_matrices,
-                                  bp_printable(t->matrices[first].name).text);
+    return p->problem.group ? p->problem.group[i] : i;
 }
 
 /* Row by row, as the table lies in memory. */
@@ -91,36 +62,41 @@ static enum bp_status sum_uniform(struct bp_planner *p, struct bp_err *err)
     for (size_t i = 0; i < t->n_matrices; i++)
         for (size_t j = 0; j < t->n_candidates; j++) {
             size_t cell = i * t->n_candidates + j;
+            const bool allowed = bp_problem_allows(&p->problem, i, j);
             p->uniform[j].bits += t->storage[cell];
-            p->uniform[j].error += bp_planner_allows(p, i, j) ? t->error[cell] : NAN;
+            p->uniform[j].error += allowed ? t->error[cell] : NAN;
+            p->uniform[j].objective += allowed ? bp_problem_cost(&p->problem, i, j) : NAN;
         }
     p->complete = bp_table_measured(t) == (uint64_t)t->n_matrices * t->n_candidates;
     return BP_OK;
 }
 
-static struct bp_mckp_problem problem_of(const struct bp_planner *p)
+static enum bp_status build_solver(struct bp_planner *p, struct bp_err *err)
 {
-    const struct bp_table *t = p->table;
-    return (struct bp_mckp_problem){t->n_matrices, t->n_candidates, t->storage, t->error, p->use};
+    struct bp_problem_arrays arrays;
+    enum bp_status status = bp_problem_lay(&p->problem, &arrays, err);
+    if (status == BP_OK) {
+        status = bp_mckp_new(&arrays.mckp, &p->mckp, NULL);
+        if (status != BP_OK)
+            bp_fail(err, status, "%s: cannot be planned: %s", p->table->path,
+                    status == BP_ERR_NOMEM ? "out of memory" : "its numbers are out of range");
+    }
+    bp_problem_arrays_done(&arrays);
+    return status;
 }
 
 static enum bp_status set_up(struct bp_planner *p, const struct bp_constraints *constraints,
                              struct bp_err *err)
 {
-    BP_TRY(apply_constraints(p, constraints, err));
-    BP_TRY(check_measured(p, err));
+    BP_TRY(bp_constraints_copy(constraints, &p->constraints, err));
+    BP_TRY(bp_problem_init(&p->problem, p->table, constraints, err));
     BP_TRY(sum_uniform(p, err));
     p->params = bp_table_params(p->table);
     p->table_fingerprint = bp_table_fingerprint(p->table);
     p->choice = bp_alloc(p->table->n_matrices, sizeof *p->choice);
     if (!p->table_fingerprint || !p->choice)
         return bp_fail_nomem(err);
-    struct bp_mckp_problem problem = problem_of(p);
-    enum bp_status status = bp_mckp_new(&problem, &p->mckp, NULL);
-    return status == BP_OK
-               ? BP_OK
-               : bp_fail(err, status, "%s: cannot be planned: %s", p->table->path,
-                         status == BP_ERR_NOMEM ? "out of memory" : "its numbers are out of range");
+    return build_solver(p, err);
 }
 
 enum bp_status bp_planner_new(const struct bp_table *table,
@@ -147,7 +123,7 @@ struct bp_planner *bp_planner_free(struct bp_planner *p)
         bp_mckp_free(p->mckp);
         free(p->table_fingerprint);
         bp_constraints_done(&p->constraints);
-        free(p->use);
+        bp_problem_done(&p->problem);
         free(p->uniform);
         free(p->choice);
         free(p);
@@ -182,24 +158,31 @@ static void sum_totals(struct bp_plan *plan)
     plan->relative_error = norms > 0.0 ? plan->error / norms : NAN;
 }
 
-/* The one candidate for all matrices that has the least error within the budget, if any fits. Only
- * what every matrix may take counts. */
+static const uint32_t NO_CANDIDATE = UINT32_MAX;
+
+/* The one candidate for all matrices that has the least objective within the budget, if any fits.
+ * Only what every matrix may take counts. */
+static uint32_t best_uniform(const struct bp_planner *p, uint64_t bits)
+{
+    uint32_t best = NO_CANDIDATE;
+    for (uint32_t j = 0; j < p->table->n_candidates; j++) {
+        const struct uniform *u = &p->uniform[j];
+        if (u->bits > bits || !isfinite(u->objective))
+            continue;
+        const struct uniform *b = best == NO_CANDIDATE ? NULL : &p->uniform[best];
+        if (!b || u->objective < b->objective ||
+            (u->objective == b->objective && u->bits < b->bits))
+            best = j;
+    }
+    return best;
+}
+
 static void add_best_uniform(struct bp_plan *plan, const struct bp_planner *p)
 {
-    const struct bp_table *t = plan->table;
-    struct bp_baseline best = {.name = "best uniform", .error = INFINITY};
-    for (size_t j = 0; j < t->n_candidates; j++) {
-        const struct uniform *u = &p->uniform[j];
-        bool better =
-            u->error < best.error || (u->error == best.error && u->bits < best.storage_bits);
-        if (u->bits <= plan->budget.bits && better) { /* NaN is never better */
-            best.candidate = t->candidates[j];
-            best.storage_bits = u->bits;
-            best.error = u->error;
-        }
-    }
-    if (isfinite(best.error))
-        plan->baselines[plan->n_baselines++] = best;
+    const uint32_t j = best_uniform(p, plan->budget.bits);
+    if (j != NO_CANDIDATE)
+        plan->baselines[plan->n_baselines++] = (struct bp_baseline){
+            "best uniform", p->table->candidates[j], p->uniform[j].bits, p->uniform[j].error};
 }
 
 /* QLoRA's uniform NF4 and NF3 without a low-rank part, whether they fit or not. */
@@ -278,6 +261,7 @@ enum bp_status bp_planner_assemble(const struct bp_planner *p, const struct bp_b
     if (status == BP_OK) {
         memcpy(plan->choice, choice, p->table->n_matrices * sizeof *choice);
         sum_totals(plan);
+        plan->objective = bp_problem_objective(&p->problem, choice);
         add_best_uniform(plan, p);
         add_qlora(plan);
         status = p->complete ? BP_OK : warn_unmeasured(plan, err);
@@ -305,6 +289,14 @@ static enum bp_status too_small(const struct bp_planner *p, const struct bp_budg
     uint64_t least, most;
     bp_planner_range(p, &least, &most);
     const uint64_t least_bpp = millionths_up(least, p->params);
+    if (budget->unit == BP_BUDGET_TOTAL_BYTES)
+        return bp_fail(err, BP_INFEASIBLE,
+                       "%s: a budget of %.10g %s leaves the planned matrices %s bits, below the "
+                       "least possible: %s bits, for which it takes %.0f %s",
+                       p->table->path, budget->asked, bp_budget_unit_name(budget->unit),
+                       bp_grouped(budget->bits).text, bp_grouped(least).text,
+                       budget->asked + (double)((least - budget->bits + 7) / 8),
+                       bp_budget_unit_name(budget->unit));
     return bp_fail(err, BP_INFEASIBLE,
                    "%s: a budget of %.10g %s (%s bits) is below the least possible: %" PRIu64
                    ".%06" PRIu64 " bits/param, %s bytes (%s bits)",
@@ -313,72 +305,156 @@ static enum bp_status too_small(const struct bp_planner *p, const struct bp_budg
                    bp_grouped((least + 7) / 8).text, bp_grouped(least).text);
 }
 
-static enum bp_status run_solver(struct bp_planner *p, const struct bp_budget *budget,
-                                 enum bp_solver solver, struct bp_mckp_result *result)
+static enum bp_status run_solver(struct bp_planner *p, uint64_t bits, enum bp_solver solver,
+                                 const struct bp_planner_limits *limits,
+                                 struct bp_mckp_result *result, struct bp_err *err)
 {
+    enum bp_status status;
     if (solver == BP_SOLVER_GLPK) {
-        struct bp_mckp_problem problem = problem_of(p);
-        return bp_glpk_solve(&problem, budget->bits, GLPK_LIMIT_MS, result, p->choice);
+        struct bp_problem_arrays arrays;
+        status = bp_problem_lay(&p->problem, &arrays, err);
+        if (status == BP_OK)
+            status = bp_glpk_solve(&arrays.mckp, bits, GLPK_LIMIT_MS, result, p->choice);
+        bp_problem_arrays_done(&arrays);
+    } else {
+        const struct bp_mckp_limits inner = {
+            .max_work = limits && limits->max_work ? limits->max_work : MAX_WORK,
+            .stop = limits ? limits->stop : NULL};
+        status = bp_mckp_solve(p->mckp, bits, &inner, result, p->choice);
     }
-    struct bp_mckp_limits limits = {MAX_WORK};
-    return bp_mckp_solve(p->mckp, budget->bits, &limits, result, p->choice);
+    if (status == BP_OK || status == BP_LIMIT || status == BP_INFEASIBLE)
+        return status;
+    return bp_fail(err, status, "%s: the solver gave up: %s", p->table->path,
+                   status == BP_ERR_NOMEM ? "out of memory" : "no answer that holds");
 }
 
-static double gap_of(double error, double lower_bound)
+static double gap_of(double objective, double lower_bound)
 {
-    return error > 0.0 ? (error - lower_bound) / error : 0.0;
+    return objective > 0.0 ? (objective - lower_bound) / objective : 0.0;
 }
 
-/* Two things that no input can bring about. */
-static void assert_sound(const struct bp_plan *plan)
-{
-    assert(plan->storage_bits <= plan->budget.bits);
-    assert(strcmp(plan->baselines[0].name, "best uniform") != 0 ||
-           plan->error <= plan->baselines[0].error);
-    (void)plan;
-}
+/* What a solve found; the choice itself stands in p->choice. */
+struct found {
+    uint64_t bits;
+    double objective, lower_bound, shadow_price;
+};
 
-/* Where errors lie too far apart for a solver's numbers, or its work ran out, a plan may be worse
- * than the best uniform one, which is known anyway: then p->choice becomes that one, and true is
- * returned. */
-static bool fall_back_to_uniform(struct bp_planner *p, const struct bp_plan *plan)
+/* Where errors lie too far apart for a solver's numbers, or its work ran out, its choice may be
+ * worse than the best uniform one, which is known anyway: then that one is taken. */
+static void fall_back_to_uniform(struct bp_planner *p, uint64_t bits, struct found *f)
 {
-    const struct bp_baseline *uniform = &plan->baselines[0];
-    if (strcmp(uniform->name, "best uniform") != 0 || plan->error <= uniform->error)
-        return false;
-    uint32_t j = 0;
-    while (!bp_candidate_equal(&p->table->candidates[j], &uniform->candidate))
-        j++;
+    const uint32_t j = best_uniform(p, bits);
+    if (j == NO_CANDIDATE || f->objective <= p->uniform[j].objective)
+        return;
     for (size_t i = 0; i < p->table->n_matrices; i++)
         p->choice[i] = j;
-    return true;
+    f->bits = p->uniform[j].bits;
+    f->objective = p->uniform[j].objective;
+}
+
+/* Puts the best choice found within `bits` into p->choice. BP_INFEASIBLE: the text is the caller's.
+ */
+static enum bp_status find(struct bp_planner *p, uint64_t bits, enum bp_solver solver,
+                           const struct bp_planner_limits *limits, struct found *f,
+                           struct bp_err *err)
+{
+    struct bp_mckp_result result;
+    enum bp_status status = run_solver(p, bits, solver, limits, &result, err);
+    if (status != BP_OK && status != BP_LIMIT)
+        return status;
+    bp_problem_spread(&p->problem, p->choice);
+    /* Summed over matrices as plans are; the solver's sum goes over classes. */
+    f->objective = bp_problem_objective(&p->problem, p->choice);
+    f->bits = result.weight;
+    f->shadow_price = solver == BP_SOLVER_GLPK ? 0.0 : result.shadow_price;
+    if (gap_of(f->objective, result.lower_bound) >
+        (solver == BP_SOLVER_GLPK ? BP_GLPK_GAP : PROOF_GAP))
+        status = BP_LIMIT;
+    fall_back_to_uniform(p, bits, f);
+    f->lower_bound = fmin(result.lower_bound, f->objective);
+    return status;
 }
 
 enum bp_status bp_planner_solve(struct bp_planner *p, const struct bp_budget *budget,
-                                enum bp_solver solver, struct bp_plan **out, struct bp_err *err)
+                                enum bp_solver solver, const struct bp_planner_limits *limits,
+                                struct bp_plan **out, struct bp_err *err)
 {
     *out = NULL;
-    struct bp_mckp_result result;
-    enum bp_status solved = run_solver(p, budget, solver, &result);
+    struct found f;
+    enum bp_status solved = find(p, budget->bits, solver, limits, &f, err);
     if (solved == BP_INFEASIBLE)
         return too_small(p, budget, err);
     if (solved != BP_OK && solved != BP_LIMIT)
-        return bp_fail(err, solved, "%s: the solver gave up: %s", p->table->path,
-                       solved == BP_ERR_NOMEM ? "out of memory" : "no answer that holds");
-    struct bp_certificate certificate = {
-        .lower_bound = result.lower_bound,
-        .gap = gap_of(result.cost, result.lower_bound),
+        return solved;
+    const struct bp_certificate certificate = {
+        .optimal = solved == BP_OK,
+        .lower_bound = f.lower_bound,
+        .gap = gap_of(f.objective, f.lower_bound),
         .method = solver == BP_SOLVER_GLPK ? "glpk" : "mckp",
     };
-    if (certificate.gap > (solver == BP_SOLVER_GLPK ? BP_GLPK_GAP : PROOF_GAP))
-        solved = BP_LIMIT;
-    certificate.optimal = solved == BP_OK;
     BP_TRY(bp_planner_assemble(p, budget, p->choice, &certificate, out, err));
-    if (fall_back_to_uniform(p, *out)) {
-        certificate.gap = gap_of((*out)->baselines[0].error, result.lower_bound);
-        *out = bp_plan_free(*out);
-        BP_TRY(bp_planner_assemble(p, budget, p->choice, &certificate, out, err));
-    }
-    assert_sound(*out);
+    (*out)->shadow_price = f.shadow_price;
+    /* No input can bring about anything else. */
+    assert((*out)->storage_bits <= budget->bits && (*out)->storage_bits == f.bits);
+    assert((*out)->objective == f.objective);
     return solved;
+}
+
+enum bp_status bp_planner_point(struct bp_planner *p, uint64_t bits,
+                                const struct bp_planner_limits *limits,
+                                struct bp_frontier_point *out, struct bp_err *err)
+{
+    struct found f;
+    enum bp_status status = find(p, bits, BP_SOLVER_MCKP, limits, &f, err);
+    if (status == BP_INFEASIBLE) {
+        const struct bp_budget budget = {
+            .unit = BP_BUDGET_BYTES, .asked = (double)bits / 8.0, .bits = bits};
+        return too_small(p, &budget, err);
+    }
+    if (status == BP_OK || status == BP_LIMIT)
+        *out = (struct bp_frontier_point){bits, f.bits, f.objective, f.lower_bound};
+    return status;
+}
+
+/* --- what else could be --- */
+
+double bp_planner_uniform(const struct bp_planner *p, size_t j, uint64_t *bits)
+{
+    *bits = p->uniform[j].bits;
+    return p->uniform[j].objective;
+}
+
+void bp_planner_prices(const struct bp_planner *p, size_t i, uint32_t j, double shadow,
+                       struct bp_matrix_prices *out)
+{
+    const struct bp_table *t = p->table;
+    const uint64_t *storage = t->storage + i * t->n_candidates;
+    const double cost = bp_problem_cost(&p->problem, i, j);
+    double least = INFINITY; /* of the runner-up: cost + shadow * bits above the choice's */
+    *out = (struct bp_matrix_prices){.flip_price = NAN};
+    for (uint32_t k = 0; k < t->n_candidates; k++) {
+        if (k == j || !bp_problem_allows(&p->problem, i, k))
+            continue;
+        const double more = (double)((int64_t)storage[k] - (int64_t)storage[j]);
+        const double saved = cost - bp_problem_cost(&p->problem, i, k);
+        const double price = saved / more; /* NaN or infinite without bits more or less */
+        if (isnan(saved))
+            continue;
+        if (more > 0.0 && saved > 0.0 && (!out->has_up || price > out->up_price)) {
+            out->has_up = true;
+            out->up = k;
+            out->up_price = price;
+        }
+        if (more < 0.0 && (!out->has_down || price < out->down_price)) {
+            out->has_down = true;
+            out->down = k;
+            out->down_price = price;
+        }
+        if (!out->has_runner_up || shadow * more - saved < least) {
+            out->has_runner_up = true;
+            out->runner_up = k;
+            out->flip_price = more != 0.0 ? price : NAN;
+            least = shadow * more - saved;
+        }
+    }
 }

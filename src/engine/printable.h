@@ -21,4 +21,8 @@ struct bp_printable bp_printable(const char *s);
 /* 9798096920 as "9,798,096,920". */
 struct bp_printable bp_grouped(uint64_t value);
 
+/* "1.23 GiB" into text; returns text. */
+enum { BP_SIZE_TEXT = 24 };
+const char *bp_size_format(uint64_t bytes, char text[BP_SIZE_TEXT]);
+
 #endif

@@ -62,7 +62,7 @@ struct bp_table {
     const uint16_t *iterations;   /* [n_matrices * n_candidates] or NULL */
     const double *baseline_error; /* [n_matrices * BP_N_BASELINES] or NULL */
     struct bp_st *st;             /* the open file; NULL in a table that is yet to be created */
-    void *copies[5];              /* arrays that the file does not align */
+    void *copies[5];              /* arrays that the file does not align, or of a part */
 };
 
 /* The current method_version. */
@@ -83,6 +83,12 @@ enum bp_status bp_table_looks_like(const char *path, bool *yes, struct bp_err *e
 size_t bp_table_measured_in_row(const struct bp_table *table, size_t i);
 /* Of all. */
 uint64_t bp_table_measured(const struct bp_table *table);
+
+/* The rows that have a measured cell, as a table of its own whose numbers are copies: planning on
+ * what is there so far. row [n] gets the row of `table` for each of its own; free it with free().
+ * BP_ERR_INPUT when there is none. */
+enum bp_status bp_table_measured_part(const struct bp_table *table, struct bp_table **out,
+                                      size_t **row, struct bp_err *err);
 
 /* Sum of d k over the matrices. */
 uint64_t bp_table_params(const struct bp_table *table);

@@ -11,6 +11,7 @@
 #include "engine/json_write.h"
 #include "engine/measure.h"
 #include "engine/mem.h"
+#include "engine/memory.h"
 #include "engine/model.h"
 #include "engine/planner.h"
 #include "engine/printable.h"
@@ -77,6 +78,38 @@ static enum bp_status mismatch(const struct check *c, const char *where, const c
                    c->path, c->label, where, bp_printable(says).text, bp_printable(is).text);
 }
 
+/* Of a budget in total bytes: what the total was to hold beside the matrices. */
+static enum bp_status read_settings(const struct cJSON *budget, struct bp_memory_settings *out)
+{
+    static const struct {
+        const char *member, *key;
+    } settings[] = {{"context", "context"}, {"batch", "batch"}, {"kv_bits", "kv-bits"}};
+    bp_memory_settings_default(out);
+    for (size_t i = 0; i < sizeof settings / sizeof *settings; i++) {
+        char text[24];
+        uint64_t value;
+        if (!bp_json_u64(bp_json_member(budget, settings[i].member), &value))
+            return BP_ERR_INPUT;
+        snprintf(text, sizeof text, "%" PRIu64, value);
+        BP_TRY(bp_memory_settings_set(out, settings[i].key, text, NULL));
+    }
+    return BP_OK;
+}
+
+static enum bp_status read_total(struct check *c, const struct cJSON *budget, double asked,
+                                 struct bp_err *err)
+{
+    struct bp_memory_settings s;
+    if (read_settings(budget, &s) != BP_OK)
+        return bp_fail(err, BP_ERR_INPUT,
+                       "%s: %sbudget: no \"context\", \"batch\" and \"kv_bits\" of its total bytes",
+                       c->path, c->label);
+    enum bp_status status = bp_memory_budget_total(c->table, &s, asked, &c->budget, err);
+    return status == BP_OK || status == BP_ERR_NOMEM
+               ? status
+               : bp_fail_in(err, BP_ERR_MISMATCH, "%s: %sbudget is wrong", c->path, c->label);
+}
+
 static enum bp_status read_budget(struct check *c, struct bp_err *err)
 {
     const struct cJSON *budget = bp_json_member(c->claim, "budget");
@@ -85,6 +118,8 @@ static enum bp_status read_budget(struct check *c, struct bp_err *err)
     char text[BP_DOUBLE_TEXT];
     enum bp_status status = BP_ERR_INPUT;
     if (bp_json_double(bp_json_member(budget, "asked"), &asked) && unit) {
+        if (strcmp(unit, bp_budget_unit_name(BP_BUDGET_TOTAL_BYTES)) == 0)
+            return read_total(c, budget, asked, err);
         if (strcmp(unit, bp_budget_unit_name(BP_BUDGET_BYTES)) == 0) {
             snprintf(text, sizeof text, "%.0f", asked);
             status = bp_budget_parse_size(text, &c->budget, NULL);
@@ -96,7 +131,7 @@ static enum bp_status read_budget(struct check *c, struct bp_err *err)
     return status == BP_OK ? BP_OK
                            : bp_fail(err, BP_ERR_INPUT,
                                      "%s: %sbudget: no \"asked\" and \"unit\" in "
-                                     "bits/param or bytes",
+                                     "bits/param, bytes or total bytes",
                                      c->path, c->label);
 }
 
@@ -177,6 +212,29 @@ static enum bp_status open_planner(struct check *c, struct bp_err *err)
     return status;
 }
 
+/* Tied matrices take one candidate. */
+static enum bp_status check_ties(const struct check *c, struct bp_err *err)
+{
+    const struct bp_table *t = c->table;
+    size_t *first = bp_alloc(t->n_matrices, sizeof *first); /* of each group */
+    enum bp_status status = first ? BP_OK : bp_fail_nomem(err);
+    size_t n_groups = 0;
+    for (size_t i = 0; status == BP_OK && i < t->n_matrices; i++) {
+        const size_t g = bp_planner_group(c->planner, i);
+        if (g == n_groups)
+            first[n_groups++] = i; /* numbers ascend in this order */
+        else if (c->choice[i] != c->choice[first[g]])
+            status =
+                bp_fail(err, BP_ERR_MISMATCH,
+                        "%s: %smatrices[%zu].config is wrong: the plan's constraints tie %s to "
+                        "%s, and matrices[%zu].config is another",
+                        c->path, c->label, i, bp_printable(t->matrices[i].name).text,
+                        bp_printable(t->matrices[first[g]].name).text, first[g]);
+    }
+    free(first);
+    return status;
+}
+
 /* Every matrix takes a candidate that the plan's own constraints let it take. */
 static enum bp_status check_constraints(const struct check *c, struct bp_err *err)
 {
@@ -185,7 +243,7 @@ static enum bp_status check_constraints(const struct check *c, struct bp_err *er
             return bp_fail(err, BP_ERR_MISMATCH,
                            "%s: %smatrices[%zu].config is wrong: the plan's constraints forbid it",
                            c->path, c->label, i);
-    return BP_OK;
+    return check_ties(c, err);
 }
 
 /* --- the certificate --- */
@@ -195,16 +253,17 @@ static enum bp_status read_certificate(struct check *c, struct bp_err *err)
     const struct cJSON *node = bp_json_member(c->claim, "certificate");
     const char *status = bp_json_string(bp_json_member(node, "status"));
     const char *method = bp_json_string(bp_json_member(node, "method"));
-    double error, *bound = &c->certificate.lower_bound;
+    const struct cJSON *objective = member(c->claim, "totals", "objective"); /* with --weight */
+    double claimed, *bound = &c->certificate.lower_bound;
     if (!status || (strcmp(status, "optimal") != 0 && strcmp(status, "bounded") != 0) || !method ||
         !bp_json_double(bp_json_member(node, "lower_bound"), bound) ||
-        !bp_json_double(member(c->claim, "totals", "error"), &error))
+        !bp_json_double(objective ? objective : member(c->claim, "totals", "error"), &claimed))
         return bp_fail(err, BP_ERR_INPUT,
                        "%s: %scertificate: no \"status\", \"lower_bound\" and \"method\"", c->path,
                        c->label);
     c->certificate.optimal = strcmp(status, "optimal") == 0;
     c->certificate.method = strcmp(method, "glpk") == 0 ? "glpk" : "mckp";
-    c->certificate.gap = error > 0.0 ? (error - *bound) / error : 0.0;
+    c->certificate.gap = claimed > 0.0 ? (claimed - *bound) / claimed : 0.0;
     return BP_OK;
 }
 
@@ -214,12 +273,13 @@ static enum bp_status check_certificate(struct check *c, struct bp_err *err)
 {
     struct bp_plan *best = NULL;
     char says[BP_DOUBLE_TEXT], is[BP_DOUBLE_TEXT];
-    enum bp_status status = bp_planner_solve(c->planner, &c->budget, BP_SOLVER_MCKP, &best, err);
+    enum bp_status status =
+        bp_planner_solve(c->planner, &c->budget, BP_SOLVER_MCKP, NULL, &best, err);
     if (status == BP_INFEASIBLE)
         return bp_fail_in(err, BP_ERR_MISMATCH, "%s: %sbudget is wrong", c->path, c->label);
     if (status != BP_OK && status != BP_LIMIT)
         return status;
-    const double found = best->error, bound = best->certificate.lower_bound;
+    const double found = best->objective, bound = best->certificate.lower_bound;
     bp_plan_free(best);
     if (c->certificate.lower_bound > found * (1.0 + SUM_TOLERANCE))
         return mismatch(c, "certificate.lower_bound",
@@ -227,12 +287,13 @@ static enum bp_status check_certificate(struct check *c, struct bp_err *err)
                         bp_double_format(found, is), err);
     if (!c->certificate.optimal)
         return BP_OK;
-    if (c->plan->error > found * (1.0 + SUM_TOLERANCE))
+    if (c->plan->objective > found * (1.0 + SUM_TOLERANCE))
         return bp_fail(
             err, BP_ERR_MISMATCH,
             "%s: %scertificate.status is wrong: the plan says optimal at an error of %s, but "
             "%s is possible within its budget",
-            c->path, c->label, bp_double_format(c->plan->error, says), bp_double_format(found, is));
+            c->path, c->label, bp_double_format(c->plan->objective, says),
+            bp_double_format(found, is));
     /* A closed search has one bound, whoever ran it; GLPK's is its own. */
     const bool closed = status == BP_OK && strcmp(c->certificate.method, "mckp") == 0;
     if (closed ? c->certificate.lower_bound != bound : c->certificate.gap > BP_GLPK_GAP)

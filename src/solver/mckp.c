@@ -180,6 +180,8 @@ enum bp_status bp_mckp_solve(struct bp_mckp *m, uint64_t budget,
     struct bp_mckp_work *k = &m->work;
     k->work = 0;
     k->max_work = limits != NULL && limits->max_work != 0 ? limits->max_work : UINT64_MAX;
+    k->stop = limits != NULL ? limits->stop : NULL;
+    k->stopped = false;
     k->budget = (int64_t)(budget - m->min_weight) / m->unit;
     bp_mckp_root(m);
     k->bound = k->root_bound;

@@ -17,6 +17,7 @@
 #ifndef BP_SOLVER_MCKP_H
 #define BP_SOLVER_MCKP_H
 
+#include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -32,10 +33,14 @@ struct bp_mckp_problem {
     const uint8_t *use;     /* [n_classes * n_items] 1 = the item takes part; NULL = all do */
 };
 
-/* When to give up proving. Deterministic work, not time, so that equal inputs give equal plans. */
+/* When to give up proving. Work is deterministic, unlike time, so that equal inputs give equal
+ * plans; the flag is for somebody who no longer waits. */
 struct bp_mckp_limits {
     /* In elementary steps of the search (about 1 ns each), kept to roughly; 0 = no limit. */
     uint64_t max_work;
+    /* NULL, or set by any thread at any time: the solve then ends within some 10 ms, as at the work
+     * limit. */
+    const atomic_bool *stop;
 };
 
 struct bp_mckp_result {

@@ -21,6 +21,7 @@
 #define HOPELESS       50        /* times the cells allowed that the full window may have */
 #define MAX_WINDOW     (1 << 22) /* cells of one row */
 #define NO_VALUE       (INT64_MAX / 4)
+#define STRIDE         (1 << 18) /* cells between two looks at the stop flag */
 
 struct dp {
     size_t n_moves;
@@ -159,7 +160,9 @@ static size_t row_edges(const struct bp_mckp *m, const struct dp *d, uint32_t ro
     }
 }
 
-/* Lays F for both directions into the workspace. At most n_moves edges each. */
+/* Lays F for both directions into the workspace. At most n_moves edges each. Not whole when
+ * stopped.
+ */
 static bool build_fill(struct bp_mckp *m, struct dp *d)
 {
     struct bp_mckp_work *k = &m->work;
@@ -175,7 +178,7 @@ static bool build_fill(struct bp_mckp *m, struct dp *d)
         f->sum_length = f->slope + n;
         f->sum_cost = f->sum_length + n;
         f->n = 0;
-        for (uint32_t row = 0; row < d->n_rows; row++)
+        for (uint32_t row = 0; row < d->n_rows && !bp_mckp_stopped(k); row++)
             f->n = row_edges(m, d, row, dir == 0 ? 1 : -1, f->n, edge, length);
         bp_mckp_sort_keys(edge, f->n);
         double filled = 0, cost = 0;
@@ -298,16 +301,18 @@ static int64_t min64(int64_t a, int64_t b)
     return a < b ? a : b;
 }
 
-/* Moves the ends of the cells [*a, *z] inward over cells that no better plan passes. */
-static void trim(const struct bp_mckp *m, const struct dp *d, const int64_t *cell, int64_t *a,
-                 int64_t *z)
+/* Can no better plan pass cell i of value v? */
+static bool useless(const struct bp_mckp *m, const struct dp *d, int64_t v, int64_t i)
 {
-    double unit = (double)d->unit;
-    while (*a < *z &&
-           (cell[*a] >= d->gap || beyond(m, d, (double)cell[*a], unit * (double)(*a + d->lo))))
+    return v >= d->gap || beyond(m, d, (double)v, (double)d->unit * (double)(i + d->lo));
+}
+
+/* Moves the ends of the cells [*a, *z] inward over cells that no better plan passes. */
+static void trim(struct bp_mckp *m, const struct dp *d, const int64_t *cell, int64_t *a, int64_t *z)
+{
+    while (*a < *z && useless(m, d, cell[*a], *a) && !bp_mckp_stopped(&m->work))
         ++*a;
-    while (*z > *a &&
-           (cell[*z] >= d->gap || beyond(m, d, (double)cell[*z], unit * (double)(*z + d->lo))))
+    while (*z > *a && useless(m, d, cell[*z], *z) && !bp_mckp_stopped(&m->work))
         --*z;
 }
 
@@ -317,8 +322,8 @@ struct cells {
     int64_t first, last;
 };
 
-/* Applies one row to `cur`, into `next`. */
-static void run_row(struct bp_mckp *m, const struct dp *d, const struct bp_mckp_row *row,
+/* Applies one row to `cur`, into `next`. False when stopped. */
+static bool run_row(struct bp_mckp *m, const struct dp *d, const struct bp_mckp_row *row,
                     const struct cells *cur, struct cells *next)
 {
     struct bp_mckp_work *k = &m->work;
@@ -333,14 +338,20 @@ static void run_row(struct bp_mckp *m, const struct dp *d, const struct bp_mckp_
         int64_t hi = min64(next->last, cur->last + step);
         if (lo > hi)
             continue;
-        apply_move(cur->value + (lo - step), next->value + lo, back + (lo - next->first),
-                   hi - lo + 1, x->r, (uint8_t)(i - row->first + 1));
+        for (int64_t at = lo; at <= hi; at += STRIDE) {
+            if (bp_mckp_stopped(k))
+                return false;
+            apply_move(cur->value + (at - step), next->value + at, back + (at - next->first),
+                       min64(hi - at + 1, STRIDE), x->r, (uint8_t)(i - row->first + 1));
+        }
         k->work += (uint64_t)(hi - lo + 1);
     }
     k->work += (uint64_t)(next->last - next->first + 1);
+    return true;
 }
 
-/* Runs all rows; *end gets the last one's cells. OPEN: more cells or memory than allowed. */
+/* Runs all rows; *end gets the last one's cells. OPEN: more cells or memory than allowed, or
+ * stopped. */
 static enum bp_mckp_outcome run_rows(struct bp_mckp *m, const struct dp *d, struct cells *end)
 {
     struct bp_mckp_work *k = &m->work;
@@ -368,7 +379,8 @@ static enum bp_mckp_outcome run_rows(struct bp_mckp *m, const struct dp *d, stru
         row->at = n_back;
         row->lo = next.first;
         n_back += width;
-        run_row(m, d, row, &cur, &next);
+        if (!run_row(m, d, row, &cur, &next))
+            return BP_MCKP_OPEN;
         struct cells t = cur;
         cur = next;
         next = t;
@@ -432,6 +444,8 @@ static enum bp_mckp_outcome plan(struct bp_mckp *m, struct dp *d, bool narrow)
         d->unit = 1;
     if (!group_moves(m, d) || !build_fill(m, d))
         return BP_MCKP_NOMEM;
+    if (bp_mckp_stopped(k))
+        return BP_MCKP_OPEN;
     int64_t up = window_end(m, d, 1), down = window_end(m, d, -1);
     if ((up < 0 || down < 0) && !narrow)
         return BP_MCKP_OPEN;
@@ -456,6 +470,8 @@ enum bp_mckp_outcome bp_mckp_dp(struct bp_mckp *m, double max_cells, bool narrow
     if (d.gap <= 0)
         return BP_MCKP_CLOSED;
     bp_mckp_core_shrink(m);
+    if (bp_mckp_stopped(k))
+        return BP_MCKP_OPEN;
     choose_start(m, &d);
     k->work += 16 * (uint64_t)k->core.n;
     if (k->core.n > BP_MCKP_MAX_MOVES)

@@ -17,6 +17,7 @@
 #ifndef BP_SOLVER_MCKP_IMPL_H
 #define BP_SOLVER_MCKP_IMPL_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -105,6 +106,8 @@ struct bp_mckp_work {
     int64_t bound;      /* proven at the end of the search */
     uint32_t break_seg; /* first segment that does not fit */
     uint64_t work, max_work;
+    const atomic_bool *stop; /* of the limits, may be NULL */
+    bool stopped;            /* it was seen set; stays, whatever the flag does then */
     uint32_t *base;  /* [n_classes] items of the frontier's last whole point within the budget */
     uint32_t *best;  /* [n_classes] items of the incumbent */
     uint32_t *stamp; /* [n_classes] all 0 between uses: greedy's closed classes, grouping */
@@ -181,6 +184,17 @@ struct bp_mckp {
     struct bp_mckp_work work;
 };
 
+/* Whether somebody wants the solve to end; no work is left then. To be asked at least once in some
+ * milliseconds of work. What was in hand is given up: OPEN. */
+static inline bool bp_mckp_stopped(struct bp_mckp_work *k)
+{
+    if (!k->stopped && k->stop != NULL && atomic_load_explicit(k->stop, memory_order_relaxed)) {
+        k->stopped = true;
+        k->max_work = 0;
+    }
+    return k->stopped;
+}
+
 /* -- mckp_build.c -- */
 
 /* Fills all of *m (zeroed) but its workspace. What it has allocated on failure stays in *m. */
@@ -204,10 +218,10 @@ uint32_t bp_mckp_hull_at(const struct bp_mckp *m, size_t c, int64_t lambda);
  * incumbent. */
 void bp_mckp_root(struct bp_mckp *m);
 
-/* Collects the core for the present gap. */
+/* Collects the core for the present gap. OPEN: stopped. */
 enum bp_mckp_outcome bp_mckp_core_gather(struct bp_mckp *m);
 
-/* Drops what the present gap no longer needs. */
+/* Drops what the present gap no longer needs. The core is of no more use when stopped. */
 void bp_mckp_core_shrink(struct bp_mckp *m);
 
 /* best = base with work.sel applied. */

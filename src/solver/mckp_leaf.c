@@ -125,7 +125,8 @@ static size_t merge(const struct bp_mckp_state *acc, size_t n_acc, const struct 
     return n;
 }
 
-/* Fills the half's lists. False when more than `end` states of the arena would be used. */
+/* Fills the half's lists. False when more than `end` states of the arena would be used, or when
+ * stopped. */
 static bool enumerate(struct bp_mckp *m, struct half *half, int64_t lambda, int64_t r_max,
                       size_t end)
 {
@@ -137,7 +138,7 @@ static bool enumerate(struct bp_mckp *m, struct half *half, int64_t lambda, int6
     for (uint32_t i = 0; i < half->n; i++) {
         struct bp_mckp_list cur = half->list[i], acc = cur;
         for (uint32_t t = half->group[i]; t != BP_MCKP_NONE; t = k->move_next[t]) {
-            if (k->arena_top + acc.n + cur.n > end)
+            if (k->arena_top + acc.n + cur.n > end || bp_mckp_stopped(k))
                 return false;
             struct bp_mckp_list out = {k->arena_top, 0};
             out.n = merge(k->arena + acc.at, acc.n, k->arena + cur.at, cur.n, &k->move[t], lambda,
@@ -281,14 +282,14 @@ enum bp_mckp_outcome bp_mckp_leaf_big(struct bp_mckp *m, const struct bp_mckp_le
     struct bp_mckp_work *k = &m->work;
     int64_t gap = k->incumbent - leaf->bound;
     size_t n = 0;
-    for (size_t t = 0; t < leaf->n_moves; t++)
+    for (size_t t = 0; t < leaf->n_moves && !bp_mckp_stopped(k); t++)
         if (k->move[t].r < gap) {
             struct bp_mckp_move x = k->move[n];
             k->move[n++] = k->move[t];
             k->move[t] = x;
         }
     k->work += 16 * n;
-    if (n > BP_MCKP_MAX_MOVES)
+    if (n > BP_MCKP_MAX_MOVES || k->stopped)
         return BP_MCKP_OPEN;
     bp_mckp_sort_moves(k->move, n);
     if (!bp_mckp_thin_moves(m, &n, gap))

@@ -136,9 +136,12 @@ enum bp_mckp_outcome bp_mckp_core_gather(struct bp_mckp *m)
     int64_t gap = k->incumbent - k->root_bound;
     k->core.n_classes = 0;
     k->core.n = 0;
-    for (size_t c = 0; c < m->n_classes; c++)
+    for (size_t c = 0; c < m->n_classes; c++) {
+        if (bp_mckp_stopped(k))
+            return BP_MCKP_OPEN;
         if (!gather_class(m, c, gap))
             return BP_MCKP_NOMEM;
+    }
     k->core.first[k->core.n_classes] = k->core.n;
     k->work += m->n_items;
     return BP_MCKP_CLOSED;
@@ -153,6 +156,8 @@ void bp_mckp_core_shrink(struct bp_mckp *m)
     k->work += core->n;
     for (uint32_t q = 0; q < core->n_classes; q++) {
         uint32_t begin = n, cls = core->cls[q], end = core->first[q + 1];
+        if (bp_mckp_stopped(k))
+            return;
         for (uint32_t t = core->first[q]; t < end; t++) {
             if (core->r[t] >= gap)
                 continue;

@@ -74,7 +74,8 @@ static void allowed(const struct bp_mckp_core *core, const struct bp_mckp_node *
     *hi = r != NULL ? r->hi : UINT32_MAX;
 }
 
-/* Sets work.sel and the leaf's slack and bound for node x. False: nothing better is in it. */
+/* Sets work.sel and the leaf's slack and bound for node x. False: nothing better is in it, or
+ * stopped. */
 static bool select_items(struct bp_mckp *m, const struct bp_mckp_node *x, struct bp_mckp_leaf *leaf)
 {
     struct bp_mckp_work *k = &m->work;
@@ -87,7 +88,7 @@ static bool select_items(struct bp_mckp *m, const struct bp_mckp_node *x, struct
         uint32_t lo, hi;
         allowed(core, x, q, &lo, &hi);
         uint32_t t = core_argmin(core, q, x->lambda, lo, hi);
-        if (t == BP_MCKP_NONE)
+        if (t == BP_MCKP_NONE || bp_mckp_stopped(k))
             return false;
         k->sel[q] = t;
         w += core->w[t];
@@ -103,7 +104,8 @@ static bool select_items(struct bp_mckp *m, const struct bp_mckp_node *x, struct
     return true;
 }
 
-/* Lists the moves away from work.sel that stay below the incumbent. */
+/* Lists the moves away from work.sel that stay below the incumbent; not all of them when stopped.
+ */
 static bool list_moves(struct bp_mckp *m, const struct bp_mckp_node *x, struct bp_mckp_leaf *leaf)
 {
     struct bp_mckp_work *k = &m->work;
@@ -112,7 +114,7 @@ static bool list_moves(struct bp_mckp *m, const struct bp_mckp_node *x, struct b
         return false;
     size_t n = 0;
     int64_t gap = k->incumbent - leaf->bound;
-    for (uint32_t q = 0; q < core->n_classes; q++) {
+    for (uint32_t q = 0; q < core->n_classes && !bp_mckp_stopped(k); q++) {
         uint32_t lo, hi, s = k->sel[q];
         allowed(core, x, q, &lo, &hi);
         for (uint32_t t = core->first[q]; t < core->first[q + 1]; t++) {
@@ -128,16 +130,26 @@ static bool list_moves(struct bp_mckp *m, const struct bp_mckp_node *x, struct b
     return true;
 }
 
+/* Node x as a leaf. CLOSED: nothing better is in it. OPEN: work.sel, work.move and *leaf say what
+ * is, unless stopped. */
+static enum bp_mckp_outcome describe(struct bp_mckp *m, const struct bp_mckp_node *x,
+                                     struct bp_mckp_leaf *leaf)
+{
+    if (!select_items(m, x, leaf))
+        return m->work.stopped ? BP_MCKP_OPEN : BP_MCKP_CLOSED;
+    return list_moves(m, x, leaf) ? BP_MCKP_OPEN : BP_MCKP_NOMEM;
+}
+
 /* Every plan below the incumbent ends at a weight that is off the selection's by a multiple of the
  * moves' gcd. Does the slack that no multiple fills cost too much already? */
-static bool residue_closes(const struct bp_mckp *m, const struct bp_mckp_leaf *leaf)
+static bool residue_closes(struct bp_mckp *m, const struct bp_mckp_leaf *leaf)
 {
-    const struct bp_mckp_work *k = &m->work;
+    struct bp_mckp_work *k = &m->work;
     int64_t g = 0;
-    for (size_t t = 0; t < leaf->n_moves && g != 1; t++)
+    for (size_t t = 0; t < leaf->n_moves && g != 1 && !bp_mckp_stopped(k); t++)
         if (g == 0 || k->move[t].dw % g != 0)
             g = bp_mckp_gcd(g, k->move[t].dw);
-    if (g <= 1)
+    if (g <= 1 || k->stopped)
         return false;
     int64_t rest = leaf->slack % g;
     rest = rest < 0 ? rest + g : rest;
@@ -165,14 +177,14 @@ static bool split_at_break(const struct bp_mckp *m, const struct bp_mckp_node *x
 }
 
 /* Without a jump: at the move of the largest step for its reduced cost. */
-static bool split_at_move(const struct bp_mckp *m, const struct bp_mckp_node *x,
+static bool split_at_move(struct bp_mckp *m, const struct bp_mckp_node *x,
                           const struct bp_mckp_leaf *leaf, struct bp_mckp_range *cur,
                           struct split *out)
 {
-    const struct bp_mckp_work *k = &m->work;
+    struct bp_mckp_work *k = &m->work;
     double best = -1, gap = (double)(k->incumbent - leaf->bound);
     const struct bp_mckp_move *pick = NULL;
-    for (size_t t = 0; t < leaf->n_moves; t++) {
+    for (size_t t = 0; t < leaf->n_moves && !bp_mckp_stopped(k); t++) {
         const struct bp_mckp_move *move = &k->move[t];
         double dw = (double)(move->dw < 0 ? -move->dw : move->dw);
         double score = dw / ((double)move->r + 1 + 0.02 * gap);
@@ -248,15 +260,17 @@ static bool is_power_of_two(uint64_t n)
     return (n & (n - 1)) == 0;
 }
 
-static double work_left(const struct bp_mckp *m)
+static double work_left(struct bp_mckp *m)
 {
-    const struct bp_mckp_work *k = &m->work;
-    return k->work < k->max_work ? (double)(k->max_work - k->work) : 0;
+    struct bp_mckp_work *k = &m->work;
+    return !bp_mckp_stopped(k) && k->work < k->max_work ? (double)(k->max_work - k->work) : 0;
 }
 
 static enum bp_mckp_outcome dense(struct bp_mckp *m, double max_cells, bool narrow)
 {
     double left = work_left(m);
+    if (m->work.stopped)
+        return BP_MCKP_OPEN;
     return bp_mckp_dp(m, max_cells < left ? max_cells : left, narrow);
 }
 
@@ -275,17 +289,16 @@ static enum bp_mckp_outcome try_leaf(struct bp_mckp *m, const struct bp_mckp_nod
                                      struct progress *p, struct bp_mckp_leaf *leaf)
 {
     struct bp_mckp_work *k = &m->work;
-    if (!select_items(m, x, leaf))
-        return BP_MCKP_CLOSED;
-    if (!list_moves(m, x, leaf))
-        return BP_MCKP_NOMEM;
+    enum bp_mckp_outcome outcome = describe(m, x, leaf);
+    if (outcome != BP_MCKP_OPEN || k->stopped)
+        return outcome;
     if (leaf->slack >= 0 && leaf->bound + (bp_mckp_wide)leaf->lambda * leaf->slack < k->incumbent) {
         k->incumbent = leaf->bound + leaf->lambda * leaf->slack;
         bp_mckp_keep_selection(m);
     }
     if (residue_closes(m, leaf))
         return BP_MCKP_CLOSED;
-    enum bp_mckp_outcome outcome = bp_mckp_leaf_small(m, leaf);
+    outcome = bp_mckp_leaf_small(m, leaf);
     if (outcome == BP_MCKP_OPEN && p->nodes >= 16 &&
         (is_power_of_two(p->nodes) || p->big_closed * 2 >= p->big_tried)) {
         size_t part = p->nodes >= 256 ? 3 : p->nodes >= 64 ? 8 : 32;
@@ -302,10 +315,9 @@ static enum bp_mckp_outcome retry_root(struct bp_mckp *m, const struct progress 
 {
     struct bp_mckp_leaf leaf;
     bp_mckp_core_shrink(m);
-    if (!select_items(m, &p->root, &leaf))
-        return BP_MCKP_CLOSED;
-    if (!list_moves(m, &p->root, &leaf))
-        return BP_MCKP_NOMEM;
+    enum bp_mckp_outcome outcome = describe(m, &p->root, &leaf);
+    if (outcome != BP_MCKP_OPEN || m->work.stopped)
+        return outcome;
     return big_leaf(m, &leaf, max_states);
 }
 
@@ -361,7 +373,7 @@ static enum bp_mckp_outcome branch_and_bound(struct bp_mckp *m, struct progress 
     while (k->n_heap > 0 && k->heap[0].bound < k->incumbent) {
         if (k->heap[0].bound > k->bound)
             k->bound = k->heap[0].bound; /* no open node has a smaller one */
-        if (k->work >= k->max_work)
+        if (bp_mckp_stopped(k) || k->work >= k->max_work)
             return BP_MCKP_OPEN;
         bp_mckp_pop(m, &x);
         p->nodes++;
@@ -376,6 +388,8 @@ static enum bp_mckp_outcome branch_and_bound(struct bp_mckp *m, struct progress 
             bp_mckp_core_shrink(m);
         }
         outcome = try_leaf(m, &x, p, &leaf);
+        if (k->stopped) /* the leaf may be half described */
+            return BP_MCKP_OPEN;
         if (outcome == BP_MCKP_OPEN)
             outcome = branch(m, &x, &leaf);
         if (outcome == BP_MCKP_OPEN)
@@ -390,16 +404,17 @@ enum bp_mckp_outcome bp_mckp_search(struct bp_mckp *m)
 {
     struct bp_mckp_work *k = &m->work;
     struct progress p = {.core_gap = k->incumbent - k->root_bound};
-    if (k->work >= k->max_work)
+    if (bp_mckp_stopped(k) || k->work >= k->max_work)
         return BP_MCKP_OPEN;
-    if (bp_mckp_core_gather(m) != BP_MCKP_CLOSED)
-        return BP_MCKP_NOMEM;
+    enum bp_mckp_outcome outcome = bp_mckp_core_gather(m);
+    if (outcome != BP_MCKP_CLOSED)
+        return outcome;
     p.root.bound = k->root_bound;
     p.root.lambda = k->lambda;
     p.root.break_class = k->break_seg < m->n_segs ? m->seg_class[k->break_seg] : BP_MCKP_NONE;
     bp_mckp_clear_nodes(m);
     if (bp_mckp_push(m, &p.root) != BP_MCKP_CLOSED)
         return BP_MCKP_NOMEM;
-    enum bp_mckp_outcome outcome = branch_and_bound(m, &p);
+    outcome = branch_and_bound(m, &p);
     return outcome == BP_MCKP_OPEN ? last_resort(m) : outcome;
 }

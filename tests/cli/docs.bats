@@ -64,6 +64,29 @@ PY
     ! "$python" check.py "$project/docs/plan.schema.json" broken.json 2>/dev/null
 }
 
+@test "sessions follow docs/session.schema.json as far as the program takes them" {
+    use_python jsonschema
+    cat >check.py <<'PY'
+import json, subprocess, sys, jsonschema
+schema = json.load(open(sys.argv[1]))
+jsonschema.Draft7Validator.check_schema(schema)
+for path in sys.argv[3:]:
+    taken = subprocess.run([sys.argv[2], "info", path], capture_output=True).returncode == 0
+    try:
+        session = json.load(open(path))
+        if session.get("format") != "bitplan.session":
+            continue
+    except (ValueError, AttributeError):
+        continue
+    valid = jsonschema.Draft7Validator(schema).is_valid(session)
+    # Names that are there twice, tables that are not: no schema can say that.
+    if taken and not valid or valid and not taken and not path.endswith(("-twice", "-gone")):
+        sys.exit(f"{path}: taken: {taken}, valid: {valid}")
+PY
+    "$python" check.py "$project/docs/session.schema.json" "$BITPLAN" \
+        "$project"/tests/fuzz/corpus/session/*
+}
+
 @test "the manual page names every command and option" {
     "$BITPLAN" --man >page
     [ "$(head -c 4 page)" = '.TH ' ]

@@ -177,7 +177,57 @@ setup_file() {
     json 'length == 1 and .[0].what == "plan" and .[0].status == "optimal" and .[0].matrices == 7'
 }
 
-@test "--include and --exclude are refused for tables and plans" {
-    refuses 2 "for models" info "$plan" --include x
-    refuses 2 "for models" info "$table" --exclude x
+@test "--include and --exclude are refused for tables, plans and sessions" {
+    refuses 2 "is a plan; --include" info "$plan" --include x
+    refuses 2 "is a table; --include" info "$table" --exclude x
+    make_session s.json
+    refuses 2 "is a session; --include" info s.json --exclude x
+}
+
+# --- sessions ---
+
+# make_session FILE [JQ-FILTER]: a session on the table, changed by the filter.
+make_session() {
+    jq -n --arg table "$table" '{format: "bitplan.session", version: 1,
+        table: {path: $table, fingerprint: ""}, budget: {asked: 2.75, unit: "bits/param"},
+        constraints: [{option: "--pin", value: "q_proj=nf3:*:*:*:*"}], memory: {context: 8192},
+        bookmarks: [{name: "first", budget: {asked: 1000, unit: "bytes", bits: 8000},
+            constraints: [], storage_bits: 7000, error: 0.5, optimal: true, choice: [0, 1]}],
+        view: {panel: "grid"}}' | jq "${2-.}" >"$1"
+}
+
+@test "a session: its table, budget, constraints, memory and bookmarks" {
+    make_session s.json
+    works info s.json
+    says "s.json: a session" "table        $table" "2.75 bits/param" "--pin q_proj=nf3:*:*:*:*" \
+        "a context of 8,192" "first: 1000 bytes, error 0.5, optimal"
+    works info s.json --json
+    json '.what == "session" and .constraints == 1 and .bookmarks == 1'
+    json --arg table "$table" '.table == $table and .budget == {asked: 2.75, unit: "bits/param"}'
+    make_session s.json '.budget = null | .table.path = "" | del(.bookmarks)'
+    works info s.json
+    says "none yet" "none chosen yet" "bookmarks    0"
+    works info s.json --json
+    json '.budget == null and .table == "" and .bookmarks == 0'
+}
+
+@test "a session's table is taken from where the session lies" {
+    mkdir -p there/tables
+    cp "$table" there/tables/t.safetensors
+    make_session there/s.json '.table.path = "tables/t.safetensors"'
+    works info there/s.json
+    says "there/tables/t.safetensors"
+    rm there/tables/t.safetensors
+    refuses 4 "there/s.json: table: the table there/tables/t.safetensors is not there" info there/s.json
+}
+
+@test "a session that is none is refused with its place" {
+    make_session s.json '.version = 2'
+    refuses 4 "s.json: a session of version 2, written by a newer bitplan" info s.json
+    make_session s.json '.colour = 1'
+    refuses 4 's.json: "colour" is nothing that this bitplan knows' info s.json
+    make_session s.json '.bookmarks[0].choice[1] = 1.5'
+    refuses 4 "s.json: bookmarks[0]: choice[1]" info s.json
+    make_session s.json '.memory.card = 0'
+    refuses 4 "s.json: memory: card" info s.json
 }

@@ -313,6 +313,88 @@ setup_file() {
     refuses 2 "no number of bits/param" sweep "$wide" --floor q_proj=many
 }
 
+@test "ties: one candidate a group, and verify finds a plan that breaks one" {
+    works solve "$wide" --bits 2.8 --tie qkv,gate_up -o plan.json
+    jq -e '[.constraints[] | .option + " " + .value] == ["--tie qkv,gate_up"]' plan.json
+    jq -e '.certificate.status == "optimal" and (.totals | has("objective") | not)' plan.json
+    jq -e '[.matrices[] | select(.name | test("(q|k|v)_proj")) | .label] | length == 3 and (unique | length) == 1' plan.json
+    jq -e '[.matrices[] | select(.name | test("(gate|up)_proj")) | .label] | length == 2 and (unique | length) == 1' plan.json
+    works verify plan.json
+    works solve "$wide" --bits 2.8 --json
+    jq -e --slurpfile free <(printf '%s' "$output") '.totals.error >= $free[0].totals.error' plan.json
+    jq --argjson constraints "$(jq .constraints plan.json)" '.constraints = $constraints' <<<"$output" >broken.json
+    attempt "$BITPLAN" verify broken.json
+    [[ $status -eq 1 && $stderr == *"constraints tie "*" to "* ]] || show_last
+    works solve "$wide" --bits 2.8 --tie 'all=.' --json
+    json '([.matrices[].label] | unique | length) == 1
+        and .matrices[0].label == .baselines[0].label and .totals.error == .baselines[0].error'
+    works sweep "$wide" --tie layer --json
+}
+
+@test "weights: errors that count more get more bits, and the objective is stated" {
+    works solve "$wide" --bits 2.5 --json
+    local plain=$output
+    works solve "$wide" --bits 2.5 --weight 'o_proj=1000' -o plan.json --json
+    json '.totals.error as $error | .totals.objective as $objective | .matrices
+        | (map(.error) | add) == $error
+        and ((map(.error * if (.name | test("o_proj")) then 1000 else 1 end) | add) / $objective - 1 | fabs) < 1e-12'
+    json '.certificate | .status == "optimal" and .gap < 1e-12'
+    json --argjson plain "$plain" '(.matrices[3].error <= $plain.matrices[3].error)
+        and .totals.error >= $plain.totals.error and .certificate.lower_bound <= .totals.objective'
+    works verify plan.json
+    works solve "$wide" --bits 2.5 --weight 'o_proj=1000'
+    says "objective" "factors of --weight, optimal (proved)"
+    works sweep "$wide" --weight 'o_proj=1000' --from 2.5 --to 3
+    [[ $(head -1 <<<"$output") == *,synthetic,objective ]] || show_last
+    jq '.totals.objective = .totals.error' plan.json >broken.json
+    refuses 1 totals.objective verify broken.json
+}
+
+@test "plans without ties, weights and totals have no members for them" {
+    works solve "$wide" --bits 2.5 --json
+    json '(.totals | keys) == ["bits_per_param", "effective_bits_per_param", "error", "params",
+        "relative_error", "storage_bits"] and (.budget | keys) == ["asked", "bits", "unit"]'
+}
+
+@test "ties and weights that cannot be meant, or leave nothing" {
+    refuses 2 "experts ties nothing" solve "$wide" --bits 3 --tie qkv,experts
+    refuses 2 "'qvk' is no group" sweep "$wide" --tie qvk
+    refuses 2 "no factor above 0" solve "$wide" --bits 3 --weight q_proj=0
+    refuses 3 "3 tied matrices from model.layers.0.self_attn.q_proj.weight" \
+        solve "$wide" --bits 3 --tie qkv --pin 'q_proj=nf3:*:*:*:*' --ban 'v_proj=nf3:*:*:*:*'
+}
+
+@test "--total: everything in memory fits, to the byte, and verify repeats it" {
+    works solve "$wide" --total 166kB -o plan.json --json
+    json '.budget.unit == "total bytes" and .budget.asked == 166000 and .certificate.status == "optimal"
+        and [.budget.context, .budget.batch, .budget.kv_bits] == [0, 1, 16]'
+    json '.memory.total_bytes <= 166000 and .totals.storage_bits <= .budget.bits
+        and .budget.bits == 8 * (166000 - .memory.offsets_bytes - .memory.low_rank_bytes - .memory.outside_bytes)'
+    works verify plan.json
+    local bits
+    bits=$(jq .budget.bits plan.json)
+    works solve "$wide" --total 166kB --context 8 --batch 2 -o with_cache.json
+    says "bytes for everything in memory, KV cache of 2 x 8 tokens at 16 bits"
+    # k_proj and v_proj of the one layer leave 64 elements each of every token.
+    jq -e --argjson bits "$bits" '.budget.bits == $bits - 8 * (2 * 8 * (64 + 64) * 2)' with_cache.json
+    works verify with_cache.json
+    jq '.budget.context = 9' with_cache.json >broken.json
+    refuses 1 budget verify broken.json
+    refuses 2 "give --total" solve "$wide" --bits 3 --context 8
+    refuses 2 "batch" solve "$wide" --total 166kB --batch many
+}
+
+@test "--total too small: status 3, and what it takes is enough when typed" {
+    refuses 3 "do not hold what runs beside" solve "$wide" --total 1kB
+    works solve "$wide" --total 166kB --json
+    local rest least
+    rest=$(jq '.budget | .asked - .bits / 8' <<<"$output")
+    refuses 3 "below the least possible" solve "$wide" --total "$((rest + 10))"
+    least=$(sed -nE 's/.*takes ([0-9]+) total bytes.*/\1/p' <<<"$stderr")
+    works solve "$wide" --total "$least"
+    refuses 3 "below the least possible" solve "$wide" --total "$((least - 1))"
+}
+
 @test "errors too far apart for a solver's numbers: a plan no worse than uniform, and no abort" {
     local name solver
     for name in error-range-beyond-fixed-point error-sentinel-1e30; do

@@ -47,9 +47,9 @@ readonly commands='measure solve sweep verify info sample'
     says "-o, --output FILE" --grid --rank --iterations --fisher --include --exclude --threads --seed \
         --shard --progress "-f, --force" --json
     works solve --help
-    says --bits --size --grid --solver --output --force --json
+    says --bits --size --total --context --batch --grid --tie --weight --solver --output --force --json
     works sweep --help
-    says --from --to --step --grid --output --json
+    says --from --to --step --grid --tie --weight --output --json
     works verify --help
     says --table --model --json
     works info --help

@@ -18,6 +18,8 @@ enum { MAX_CELLS = 4096, MAX_CELLS_PROVED = 64, MAX_TRIED = 4096, MAX_WORK = 200
 static struct bp_constraint paper = {BP_CONSTRAINT_GRID, (char *)"paper"};
 static struct bp_constraint between[] = {{BP_CONSTRAINT_FLOOR, (char *)".=2.2"},
                                          {BP_CONSTRAINT_CEIL, (char *)".=5.75"}};
+static struct bp_constraint together[] = {{BP_CONSTRAINT_TIE, (char *)"some=[aeiou]"},
+                                          {BP_CONSTRAINT_WEIGHT, (char *)".=0.3"}};
 
 static struct memory_file table_file, plan_file;
 
@@ -76,7 +78,7 @@ static void solve_shortly(const struct bp_table *t, const struct bp_planner *p, 
 {
     const struct bp_mckp_problem problem = {t->n_matrices, t->n_candidates, t->storage, t->error,
                                             NULL};
-    const struct bp_mckp_limits limits = {MAX_WORK};
+    const struct bp_mckp_limits limits = {.max_work = MAX_WORK};
     struct bp_mckp_result result;
     struct bp_mckp *m = NULL;
     uint32_t *choice = calloc(t->n_matrices, sizeof *choice);
@@ -87,7 +89,8 @@ static void solve_shortly(const struct bp_table *t, const struct bp_planner *p, 
     must(result.lower_bound >= 0.0 && result.shadow_price >= 0.0);
     try_all(t, budget, &result);
 
-    const struct bp_budget as_budget = {BP_BUDGET_BYTES, (double)(budget / 8), budget};
+    const struct bp_budget as_budget = {
+        .unit = BP_BUDGET_BYTES, .asked = (double)(budget / 8), .bits = budget};
     const struct bp_certificate certificate = {.lower_bound = result.lower_bound, .method = "mckp"};
     struct bp_plan *plan;
     must(bp_planner_assemble(p, &as_budget, choice, &certificate, &plan, NULL) == BP_OK);
@@ -104,13 +107,14 @@ static void prove(struct bp_planner *p, uint64_t bits)
     const uint64_t bytes = (bits + 7) / 8;
     if (bytes == 0 || bytes >= UINT64_C(1) << 53)
         return;
-    const struct bp_budget budget = {BP_BUDGET_BYTES, (double)bytes, bytes * 8};
+    const struct bp_budget budget = {
+        .unit = BP_BUDGET_BYTES, .asked = (double)bytes, .bits = bytes * 8};
     const struct bp_verify_options options = {.plan_path = plan_file.path,
                                               .table_path = table_file.path};
     struct bp_verify_report report;
     struct bp_err err = {""};
     struct bp_plan *plan;
-    enum bp_status status = bp_planner_solve(p, &budget, BP_SOLVER_MCKP, &plan, &err);
+    enum bp_status status = bp_planner_solve(p, &budget, BP_SOLVER_MCKP, NULL, &plan, &err);
     must(status == BP_OK || status == BP_LIMIT);
     char *text = print(plan);
     memory_file_write(&plan_file, text, strlen(text));
@@ -136,8 +140,9 @@ static void plan_with(const struct bp_table *t, const struct bp_constraints *con
     bp_planner_range(p, &least, &most);
     must(least <= most);
     if (least > 0) {
-        const struct bp_budget below = {BP_BUDGET_BYTES, (double)(least - 1) / 8.0, least - 1};
-        must(bp_planner_solve(p, &below, BP_SOLVER_MCKP, &plan, &err) == BP_INFEASIBLE);
+        const struct bp_budget below = {
+            .unit = BP_BUDGET_BYTES, .asked = (double)(least - 1) / 8.0, .bits = least - 1};
+        must(bp_planner_solve(p, &below, BP_SOLVER_MCKP, NULL, &plan, &err) == BP_INFEASIBLE);
         must_say(BP_INFEASIBLE, &err);
     }
     const size_t cells = t->n_matrices * t->n_candidates;
@@ -193,6 +198,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     plan_with(table, NULL);
     plan_with(table, &(struct bp_constraints){&paper, 1});
     plan_with(table, &(struct bp_constraints){between, 2});
+    plan_with(table, &(struct bp_constraints){together, 2});
+    plan_with(table, &(struct bp_constraints){&together[1], 1});
     bp_table_close(table);
     return 0;
 }

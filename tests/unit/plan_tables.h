@@ -54,14 +54,14 @@ static inline struct bp_budget bits_budget(const struct bp_table *t, const char 
 
 static inline struct bp_budget exact_budget(uint64_t bits)
 {
-    return (struct bp_budget){BP_BUDGET_BYTES, (double)(bits / 8), bits};
+    return (struct bp_budget){.unit = BP_BUDGET_BYTES, .asked = (double)(bits / 8), .bits = bits};
 }
 
 static inline struct bp_plan *solve(struct bp_planner *p, struct bp_budget budget)
 {
     struct bp_err err = {""};
     struct bp_plan *plan;
-    if (bp_planner_solve(p, &budget, BP_SOLVER_MCKP, &plan, &err))
+    if (bp_planner_solve(p, &budget, BP_SOLVER_MCKP, NULL, &plan, &err))
         fail_msg("%s", err.text);
     return plan;
 }

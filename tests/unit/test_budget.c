@@ -218,6 +218,7 @@ static void units_have_names(void **state)
     (void)state;
     assert_string_equal(bp_budget_unit_name(BP_BUDGET_BITS_PER_PARAM), "bits/param");
     assert_string_equal(bp_budget_unit_name(BP_BUDGET_BYTES), "bytes");
+    assert_string_equal(bp_budget_unit_name(BP_BUDGET_TOTAL_BYTES), "total bytes");
 }
 
 int main(void)

@@ -3,6 +3,7 @@
  * integers over every capacity, thousands of times with fixed seeds.
  */
 #include <math.h>
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdbool.h>
@@ -10,6 +11,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include <cmocka.h>
 
@@ -718,6 +720,79 @@ static void a_work_limit_gives_a_plan_and_a_true_bound(void **state)
     table_free(&t);
 }
 
+/* Set beforehand, the flag leaves the greedy plan and the bound of the relaxation. */
+static void a_stop_flag_ends_any_solve_with_a_plan_and_a_true_bound(void **state)
+{
+    (void)state;
+    struct table t = llama_table(&llama_7b, 0.3, 7);
+    struct bp_mckp *m = build(&t.problem);
+    struct rng g = rng_seed(17);
+    uint32_t choice[224], other[224];
+    const atomic_bool set = true, clear = false;
+    int n_open = 0;
+    for (int i = 0; i < SHARE(40); i++) {
+        struct bp_mckp_result best, r;
+        uint64_t budget = random_budget(&g, m);
+        assert_true(solve(m, &t.problem, budget, &best, choice));
+        const struct bp_mckp_limits stopped = {.stop = &set}, free_to_go = {.stop = &clear};
+        enum bp_status status = bp_mckp_solve(m, budget, &stopped, &r, other);
+        assert_true(status == BP_OK || status == BP_LIMIT);
+        check_answer(&t.problem, budget, &r, other);
+        assert_true(r.lower_bound <= best.cost && r.cost >= best.cost * (1 - 1e-13));
+        assert_true(r.work < 100 * 1000);
+        n_open += status == BP_LIMIT;
+        assert_int_equal(bp_mckp_solve(m, budget, &free_to_go, &r, other), BP_OK);
+        assert_memory_equal(choice, other, sizeof choice);
+        assert_true(r.work == best.work && r.lower_bound == best.lower_bound);
+    }
+    assert_true(n_open > 0);
+    bp_mckp_free(m);
+    table_free(&t);
+}
+
+struct stopper {
+    atomic_bool stop;
+    struct timespec delay;
+};
+
+static void *stop_later(void *argument)
+{
+    struct stopper *s = argument;
+    nanosleep(&s->delay, NULL);
+    atomic_store(&s->stop, true);
+    return NULL;
+}
+
+/* Costs on a line: hours of branching, lists and dense programs, stopped at some point of it. */
+static void a_flag_set_on_the_way_ends_the_solve_wherever_it_is(void **state)
+{
+    (void)state;
+    enum { CLASSES = 120, ITEMS = 60 };
+    struct rng g = rng_seed(18);
+    struct table t = table_new(CLASSES, ITEMS);
+    for (int i = 0; i < CLASSES * ITEMS; i++) {
+        double x = 1 + (double)rng_int(&g, 0, 1000000);
+        t.weight[i] = (uint64_t)(x * 1000) + (uint64_t)rng_int(&g, 0, 999);
+        t.cost[i] = 2e6 - x + 1e-3 * rng_unit(&g);
+    }
+    struct bp_mckp *m = build(&t.problem);
+    for (int i = 0; i < SHARE(12); i++) {
+        struct stopper s = {.delay = {0, 1000000L * (1 + i * i)}};
+        const struct bp_mckp_limits limits = {.stop = &s.stop};
+        struct bp_mckp_result r;
+        uint32_t choice[CLASSES];
+        uint64_t budget = random_budget(&g, m);
+        pthread_t thread;
+        assert_int_equal(pthread_create(&thread, NULL, stop_later, &s), 0);
+        enum bp_status status = bp_mckp_solve(m, budget, &limits, &r, choice);
+        assert_int_equal(pthread_join(thread, NULL), 0);
+        assert_true(status == BP_OK || status == BP_LIMIT);
+        check_answer(&t.problem, budget, &r, choice);
+    }
+    bp_mckp_free(m);
+    table_free(&t);
+}
+
 /* Weights of 3e15 with gcd 1 and slopes from nothing to the steepest that the fixed point has. */
 static void huge_weights_and_steep_slopes_do_not_overflow(void **state)
 {
@@ -793,6 +868,8 @@ int main(void)
         cmocka_unit_test(the_same_question_gets_the_same_answer),
         cmocka_unit_test(more_budget_never_costs_more),
         cmocka_unit_test(a_work_limit_gives_a_plan_and_a_true_bound),
+        cmocka_unit_test(a_stop_flag_ends_any_solve_with_a_plan_and_a_true_bound),
+        cmocka_unit_test(a_flag_set_on_the_way_ends_the_solve_wherever_it_is),
         cmocka_unit_test(huge_weights_and_steep_slopes_do_not_overflow),
         cmocka_unit_test(hundreds_of_identical_classes_are_closed),
     };

@@ -639,7 +639,7 @@ static void a_plan_of_the_table_verifies_against_the_model(void **state)
     assert_int_equal(bp_table_open(path, &t, NULL), BP_OK);
     assert_int_equal(bp_planner_new(t, NULL, &p, NULL), BP_OK);
     assert_int_equal(bp_budget_parse_bits("2.6", bp_table_params(t), &budget, NULL), BP_OK);
-    assert_int_equal(bp_planner_solve(p, &budget, BP_SOLVER_MCKP, &plan, NULL), BP_OK);
+    assert_int_equal(bp_planner_solve(p, &budget, BP_SOLVER_MCKP, NULL, &plan, NULL), BP_OK);
     bp_plan_to_json(plan, &out);
     char *text = bp_json_print(&out, true);
     bp_json_out_done(&out);

@@ -64,7 +64,7 @@ static void check_against_enumeration(const struct bp_table *t, int n_budgets)
         double best = enumerate(t, bits);
         struct bp_err err = {""};
         struct bp_plan *plan;
-        enum bp_status status = bp_planner_solve(p, &budget, BP_SOLVER_MCKP, &plan, &err);
+        enum bp_status status = bp_planner_solve(p, &budget, BP_SOLVER_MCKP, NULL, &plan, &err);
         assert_int_equal(status, isinf(best) ? BP_INFEASIBLE : BP_OK);
         assert_int_equal(status == BP_INFEASIBLE, b < 0);
         if (status != BP_OK)
@@ -141,7 +141,7 @@ static void glpk_gives_the_same_error(void **state)
     for (int b = 0; b < 4; b++) {
         struct bp_budget budget = bits_budget(t, budgets[b]);
         struct bp_plan *plan = solve(p, budget), *other;
-        assert_int_equal(bp_planner_solve(p, &budget, BP_SOLVER_GLPK, &other, NULL), BP_OK);
+        assert_int_equal(bp_planner_solve(p, &budget, BP_SOLVER_GLPK, NULL, &other, NULL), BP_OK);
         assert_true(near(other->error, plan->error, GLPK_TOLERANCE));
         assert_string_equal(plan->certificate.method, "mckp");
         assert_string_equal(other->certificate.method, "glpk");
@@ -199,7 +199,8 @@ static void check_too_small(const struct bp_table *t)
     char number[64];
     uint64_t least, most;
     bp_planner_range(p, &least, &most);
-    assert_int_equal(bp_planner_solve(p, &budget, BP_SOLVER_MCKP, &plan, &err), BP_INFEASIBLE);
+    assert_int_equal(bp_planner_solve(p, &budget, BP_SOLVER_MCKP, NULL, &plan, &err),
+                     BP_INFEASIBLE);
     assert_null(plan);
     support_says(err.text, "below the least possible");
     const char *tail = strstr(err.text, "least possible: ");
@@ -485,6 +486,189 @@ static void a_choice_that_is_not_measured_is_not_assembled(void **state)
     bp_table_close(t);
 }
 
+/* --- limits, points, prices --- */
+
+static void a_set_stop_flag_leaves_a_plan_within_the_budget_and_a_true_bound(void **state)
+{
+    (void)state;
+    const atomic_bool stop = true, go = false;
+    const struct bp_planner_limits stopped = {.stop = &stop}, free_to_go = {.stop = &go},
+                                   short_work = {.max_work = 1};
+    const struct bp_planner_limits *const cut[] = {&stopped, &short_work};
+    int n_open = 0;
+    for (uint64_t seed = 0; seed < 4; seed++) {
+        struct bp_table *t = usual(seed);
+        struct bp_planner *p = planner_of(t, NULL);
+        uint64_t least, most;
+        bp_planner_range(p, &least, &most);
+        for (int b = 0; b <= 20; b++) {
+            struct bp_budget budget = exact_budget(least + (most - least) * (uint64_t)b / 20);
+            struct bp_plan *best = solve(p, budget), *plan;
+            for (int n = 0; n < 2; n++) {
+                enum bp_status status =
+                    bp_planner_solve(p, &budget, BP_SOLVER_MCKP, cut[n], &plan, NULL);
+                assert_true(status == BP_OK || status == BP_LIMIT);
+                check_totals(plan);
+                assert_int_equal(plan->certificate.optimal, status == BP_OK);
+                assert_true(plan->certificate.lower_bound <= best->error);
+                assert_true(plan->error >= best->error * (1.0 - SUM_TOLERANCE));
+                assert_true(near(plan->certificate.gap * plan->error,
+                                 plan->error - plan->certificate.lower_bound, 1e-9));
+                n_open += status == BP_LIMIT;
+                bp_plan_free(plan);
+            }
+            assert_int_equal(bp_planner_solve(p, &budget, BP_SOLVER_MCKP, &free_to_go, &plan, NULL),
+                             BP_OK);
+            assert_memory_equal(plan->choice, best->choice, N * sizeof *plan->choice);
+            bp_plan_free(plan);
+            bp_plan_free(best);
+        }
+        bp_planner_free(p);
+        bp_table_close(t);
+    }
+    assert_true(n_open > 0);
+}
+
+static void points_of_the_frontier_are_those_of_the_plans(void **state)
+{
+    (void)state;
+    struct bp_table *t = usual(5);
+    struct bp_planner *p = planner_of(t, NULL);
+    struct bp_frontier_point point = {.error = -1.0};
+    struct bp_err err = {""};
+    uint64_t least, most;
+    bp_planner_range(p, &least, &most);
+    for (uint64_t bits = least; bits <= most + 500; bits += 397) {
+        struct bp_plan *plan = solve(p, exact_budget(bits));
+        assert_int_equal(bp_planner_point(p, bits, NULL, &point, &err), BP_OK);
+        assert_true(point.budget_bits == bits && point.storage_bits == plan->storage_bits);
+        assert_true(point.error == plan->error && plan->objective == plan->error);
+        assert_true(point.lower_bound == plan->certificate.lower_bound);
+        assert_true(plan->shadow_price >= 0.0 && (bits < most || plan->shadow_price == 0.0));
+        bp_plan_free(plan);
+    }
+    point.error = -1.0;
+    assert_int_equal(bp_planner_point(p, least - 1, NULL, &point, &err), BP_INFEASIBLE);
+    support_says(err.text, "below the least possible");
+    assert_true(point.error == -1.0);
+    bp_planner_free(p);
+    bp_table_close(t);
+}
+
+static void uniform_plans_are_sums_of_columns(void **state)
+{
+    (void)state;
+    struct bp_table *t = usual(5);
+    double *error = t->copies[SUPPORT_ERROR];
+    error[3 * C + 2] = NAN;
+    struct bp_planner *p = planner_of(t, "b0=3,4:b1=2,4,8");
+    for (int j = 0; j < C; j++) {
+        uint64_t bits, bits_by_hand = 0;
+        double sum = 0.0, found = bp_planner_uniform(p, (size_t)j, &bits);
+        for (int i = 0; i < N; i++) {
+            sum += t->error[i * C + j];
+            bits_by_hand += t->storage[i * C + j];
+        }
+        assert_true(bits == bits_by_hand);
+        assert_true(j == 0 || j == 2 ? isnan(found) : found == sum);
+    }
+    bp_planner_free(p);
+    bp_table_close(t);
+}
+
+/* Is k the best of all that `counts` says, by rising `key`? Every other one is compared with it. */
+static void check_first(int k, bool has, const bool counts[C], const double key[C])
+{
+    bool any = false;
+    for (int a = 0; a < C; a++) {
+        any = any || counts[a];
+        if (counts[a] && has)
+            assert_true(key[k] <= key[a]);
+    }
+    assert_int_equal(has, any);
+    assert_true(!has || counts[k]);
+}
+
+/* The definition of planner.h, each candidate against each. */
+static void check_prices(const struct bp_planner *p, const struct bp_table *t, int i, int j,
+                         double shadow)
+{
+    struct bp_matrix_prices x;
+    bool up[C], down[C], other[C];
+    double saves[C], costs[C], total[C];
+    const double *e = t->error + i * C;
+    bp_planner_prices(p, (size_t)i, (uint32_t)j, shadow, &x);
+    for (int k = 0; k < C; k++) {
+        const double more = (double)t->storage[i * C + k] - (double)t->storage[i * C + j];
+        other[k] = k != j && bp_planner_allows(p, (size_t)i, (size_t)k) && !isnan(e[k]);
+        up[k] = other[k] && more > 0 && e[k] < e[j];
+        down[k] = other[k] && more < 0;
+        saves[k] = -(e[j] - e[k]) / more;
+        costs[k] = (e[k] - e[j]) / -more;
+        total[k] = (e[k] - e[j]) + shadow * more;
+    }
+    check_first((int)x.up, x.has_up, up, saves);
+    check_first((int)x.down, x.has_down, down, costs);
+    check_first((int)x.runner_up, x.has_runner_up, other, total);
+    assert_true(!x.has_up || (x.up_price > 0.0 && near(x.up_price, -saves[x.up], SUM_TOLERANCE)));
+    assert_true(!x.has_down || near(x.down_price, costs[x.down], SUM_TOLERANCE));
+    if (!x.has_runner_up)
+        return;
+    /* At the flip price both cost the same. */
+    const double b = (double)t->storage[i * C + j],
+                 c = (double)t->storage[i * C + (int)x.runner_up], r = e[x.runner_up];
+    assert_int_equal(isnan(x.flip_price), b == c);
+    if (b != c)
+        assert_true(fabs((e[j] + x.flip_price * b) - (r + x.flip_price * c)) <=
+                    1e-12 * (e[j] + r + fabs(x.flip_price) * (b + c)));
+}
+
+static void prices_are_those_of_the_definition(void **state)
+{
+    (void)state;
+    struct support_rng g = {80};
+    for (uint64_t seed = 0; seed < 30; seed++) {
+        struct bp_table *t = usual(seed);
+        double *error = t->copies[SUPPORT_ERROR];
+        uint64_t *storage = t->copies[SUPPORT_STORAGE];
+        for (int cell = 0; seed % 3 && cell < N * C; cell++) {
+            error[cell] = (double)support_below(&g, 20);
+            storage[cell] = 1 + support_below(&g, 6);
+        }
+        if (seed % 5 == 0)
+            error[2 * C + 2] = error[4 * C] = NAN;
+        struct bp_planner *p = planner_of(t, seed % 2 ? "b0=2,4" : NULL);
+        for (int i = 0; i < N; i++)
+            for (int j = 0; j < C; j++)
+                for (int s = 0; s < 4 && !isnan(t->error[i * C + j]); s++)
+                    check_prices(p, t, i, j, s ? 10.0 * support_unit(&g) : 0.0);
+        bp_planner_free(p);
+        bp_table_close(t);
+    }
+}
+
+/* From the lightest plan on, the first bit is worth what the best exchange of any matrix saves. */
+static void the_shadow_price_of_the_least_budget_is_that_of_the_best_exchange(void **state)
+{
+    (void)state;
+    struct bp_table *t = usual(6);
+    struct bp_planner *p = planner_of(t, NULL);
+    uint64_t least, most;
+    bp_planner_range(p, &least, &most);
+    struct bp_plan *all = solve(p, exact_budget(least));
+    double best = 0.0;
+    for (int i = 0; i < N; i++) {
+        struct bp_matrix_prices x;
+        bp_planner_prices(p, (size_t)i, all->choice[i], all->shadow_price, &x);
+        assert_false(x.has_down); /* the lightest everywhere */
+        best = x.has_up && x.up_price > best ? x.up_price : best;
+    }
+    assert_true(near(all->shadow_price, best, 1e-9));
+    bp_plan_free(all);
+    bp_planner_free(p);
+    bp_table_close(t);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -506,6 +690,11 @@ int main(void)
         cmocka_unit_test(ranks_beyond_the_short_side_count_as_the_short_side),
         cmocka_unit_test(rows_that_are_not_whole_are_warned_of),
         cmocka_unit_test(a_choice_that_is_not_measured_is_not_assembled),
+        cmocka_unit_test(a_set_stop_flag_leaves_a_plan_within_the_budget_and_a_true_bound),
+        cmocka_unit_test(points_of_the_frontier_are_those_of_the_plans),
+        cmocka_unit_test(uniform_plans_are_sums_of_columns),
+        cmocka_unit_test(prices_are_those_of_the_definition),
+        cmocka_unit_test(the_shadow_price_of_the_least_budget_is_that_of_the_best_exchange),
     };
     return cmocka_run_group_tests_name("planner", tests, NULL, NULL);
 }

@@ -4,6 +4,7 @@
 
 #include "engine/json_read.h"
 #include "engine/json_write.h"
+#include "engine/memory.h"
 #include "engine/verify.h"
 
 static char *folder, *table_path, *plan_path;
@@ -36,15 +37,16 @@ static char *text_of(const struct bp_plan *plan)
     return text;
 }
 
-/* Saves the table, opens it, plans for it; the text of the plan. */
-static char *planned(const struct bp_table *by_hand, const char *grid, struct bp_budget budget)
+/* Saves the table, opens it, plans for it under constraints (may be NULL); the text of the plan. */
+static char *planned_under(const struct bp_table *by_hand, const struct bp_constraints *constraints,
+                           struct bp_budget budget)
 {
     struct bp_table *t;
+    struct bp_planner *p = NULL;
     struct bp_err err = {""};
     support_save(by_hand, table_path);
-    if (bp_table_open(table_path, &t, &err))
+    if (bp_table_open(table_path, &t, &err) || bp_planner_new(t, constraints, &p, &err))
         fail_msg("%s", err.text);
-    struct bp_planner *p = planner_of(t, grid);
     struct bp_plan *plan = solve(p, budget);
     char *text = text_of(plan), *again = text_of(plan);
     assert_string_equal(text, again);
@@ -52,6 +54,17 @@ static char *planned(const struct bp_table *by_hand, const char *grid, struct bp
     bp_plan_free(plan);
     bp_planner_free(p);
     bp_table_close(t);
+    return text;
+}
+
+/* The same within a grid (NULL: none). */
+static char *planned(const struct bp_table *by_hand, const char *grid, struct bp_budget budget)
+{
+    struct bp_constraints constraints = {0};
+    if (grid)
+        bp_constraints_add(&constraints, BP_CONSTRAINT_GRID, grid, NULL);
+    char *text = planned_under(by_hand, &constraints, budget);
+    bp_constraints_done(&constraints);
     return text;
 }
 
@@ -447,6 +460,68 @@ static void a_table_whose_storage_is_not_eq_3_is_found(void **state)
     bp_table_close(t);
 }
 
+/* --- ties, weights, totals --- */
+
+static void a_plan_under_ties_and_weights_verifies_and_every_changed_value_is_found(void **state)
+{
+    (void)state;
+    struct bp_constraints list = {0};
+    struct bp_table *t = usual(13);
+    bp_constraints_add(&list, BP_CONSTRAINT_TIE, "qkv", NULL);
+    bp_constraints_add(&list, BP_CONSTRAINT_TIE, "mine=(o|gate)_proj", NULL);
+    bp_constraints_add(&list, BP_CONSTRAINT_WEIGHT, "v_proj=3.7", NULL);
+    char *text = planned_under(t, &list, bits_budget(t, "2.9"));
+    support_says(text, "\"objective\":");
+    assert_true(change_all(text) > 70);
+    free(text);
+    bp_constraints_done(&list);
+    bp_table_close(t);
+}
+
+static void a_plan_that_breaks_a_tie_is_found_and_both_matrices_are_named(void **state)
+{
+    (void)state;
+    struct bp_table *t = usual(13);
+    const uint32_t choice[N] = {0, 0, 1, 0, 0};
+    char *text = claimed(t, NULL, choice, false, 0.0, "4");
+    const char *list = strstr(text, "\"constraints\":");
+    assert_non_null(list);
+    const size_t at = (size_t)(strchr(list, '[') + 1 - text);
+    char *tied =
+        bp_format("%.*s{\"option\":\"--tie\",\"value\":\"qkv\"}%s", (int)at, text, text + at);
+    fails(tied, BP_ERR_MISMATCH,
+          "matrices[2].config is wrong|v_proj.weight to|q_proj.weight|matrices[0].config");
+    free(tied);
+    tied = bp_format("%.*s{\"option\":\"--tie\",\"value\":\"qvk\"}%s", (int)at, text, text + at);
+    fails(tied, BP_ERR_INPUT, "constraints|'qvk' is no group");
+    free(tied);
+    tied = bp_format("%.*s{\"option\":\"--weight\",\"value\":\"q=2\"}%s", (int)at, text, text + at);
+    fails(tied, BP_ERR_MISMATCH, "totals.objective is wrong: the plan says missing");
+    free(tied);
+    free(text);
+    bp_table_close(t);
+}
+
+static void a_budget_for_all_in_memory_verifies_and_every_changed_value_is_found(void **state)
+{
+    (void)state;
+    struct bp_table *t = usual(13);
+    struct bp_memory_settings settings;
+    struct bp_budget budget;
+    struct bp_err err = {""};
+    bp_memory_settings_default(&settings);
+    settings.context = 7;
+    settings.batch = 3;
+    if (bp_memory_budget_total(t, &settings, 10400.0, &budget, &err))
+        fail_msg("%s", err.text);
+    assert_int_equal(budget.unit, BP_BUDGET_TOTAL_BYTES);
+    char *text = planned(t, NULL, budget);
+    support_says(text, "total bytes|\"context\":\t7|\"batch\":\t3|\"kv_bits\":\t16");
+    assert_true(change_all(text) > 70);
+    free(text);
+    bp_table_close(t);
+}
+
 /* --- files --- */
 
 static void lists_of_plans_verify_and_name_the_plan_that_is_wrong(void **state)
@@ -526,6 +601,9 @@ int main(void)
         WITH_FOLDER(a_plan_over_its_budget_is_found),
         WITH_FOLDER(a_plan_outside_its_own_grid_is_found),
         WITH_FOLDER(a_table_whose_storage_is_not_eq_3_is_found),
+        WITH_FOLDER(a_plan_under_ties_and_weights_verifies_and_every_changed_value_is_found),
+        WITH_FOLDER(a_plan_that_breaks_a_tie_is_found_and_both_matrices_are_named),
+        WITH_FOLDER(a_budget_for_all_in_memory_verifies_and_every_changed_value_is_found),
         WITH_FOLDER(lists_of_plans_verify_and_name_the_plan_that_is_wrong),
         WITH_FOLDER(what_is_no_plan_is_refused),
         WITH_FOLDER(the_table_is_found_beside_the_plan),

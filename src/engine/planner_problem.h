@@ -1,0 +1,67 @@
+/*
+ * The knapsack that a table is under constraints. A class is a matrix, or a group of tied matrices
+ * that take one candidate: its items weigh and cost the sums over its members. --weight's factors
+ * scale costs. Without ties and factors the table's own arrays are the problem, and nothing is
+ * copied. Only planner.c includes this.
+ */
+#ifndef BP_ENGINE_PLANNER_PROBLEM_H
+#define BP_ENGINE_PLANNER_PROBLEM_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "engine/constraints.h"
+#include "engine/err.h"
+#include "engine/table.h"
+#include "solver/mckp.h"
+
+struct bp_problem {
+    const struct bp_table *table;
+    uint8_t *use;    /* [n_matrices * n_candidates] 0 = a constraint forbids it; NULL = none does */
+    uint32_t *group; /* [n_matrices] class of each, ascending in the order of first matrices; NULL =
+                        each its own */
+    double *factor;  /* [n_matrices] of the errors; NULL = 1 */
+    size_t n_classes;
+};
+
+/* Reads the constraints (may be NULL). Borrows the table. What is allocated on failure stays in *p.
+ * BP_ERR_INPUT: a class has no candidate that is measured in all its matrices. */
+enum bp_status bp_problem_init(struct bp_problem *p, const struct bp_table *table,
+                               const struct bp_constraints *constraints, struct bp_err *err);
+void bp_problem_done(struct bp_problem *p);
+
+static inline bool bp_problem_allows(const struct bp_problem *p, size_t i, size_t j)
+{
+    return !p->use || p->use[i * p->table->n_candidates + j];
+}
+
+/* What candidate j of matrix i adds to the objective; NaN = not measured. */
+static inline double bp_problem_cost(const struct bp_problem *p, size_t i, size_t j)
+{
+    double error = p->table->error[i * p->table->n_candidates + j];
+    return p->factor ? error * p->factor[i] : error;
+}
+
+/* The objective of a choice [n_matrices], summed in the table's order. */
+double bp_problem_objective(const struct bp_problem *p, const uint32_t *choice);
+
+/* The problem as the solvers take it. Valid while the bp_problem and its table are. */
+struct bp_problem_arrays {
+    struct bp_mckp_problem mckp;
+    double *cost; /* own arrays behind it, or NULL */
+    uint64_t *weight;
+};
+
+/* BP_ERR_INPUT where a factor takes an error out of the doubles. bp_problem_arrays_done in any
+ * case.
+ */
+enum bp_status bp_problem_lay(const struct bp_problem *p, struct bp_problem_arrays *out,
+                              struct bp_err *err);
+void bp_problem_arrays_done(struct bp_problem_arrays *a);
+
+/* Turns a choice of the classes in choice [n_classes] into one of the matrices in the same array,
+ * [n_matrices]. */
+void bp_problem_spread(const struct bp_problem *p, uint32_t *choice);
+
+#endif

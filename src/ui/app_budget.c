@@ -1,0 +1,81 @@
+/* Moving the budget: by steps, by a share of the range, by what was typed. */
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "engine/printable.h"
+#include "ui/app.h"
+
+static bool set(struct bp_app *app, const struct bp_budget *budget, bool merge)
+{
+    struct bp_edit edit = {.kind = BP_EDIT_BUDGET, .index = BP_EDIT_LAST, .budget = *budget};
+    return bp_app_edit(app, &edit, 1, merge);
+}
+
+static enum bp_status read_budget(const struct bp_app *app, enum bp_budget_unit unit,
+                                  const char *text, struct bp_budget *out, struct bp_err *err)
+{
+    if (unit == BP_BUDGET_BITS_PER_PARAM)
+        return bp_budget_parse_bits(text, bp_app_params(app), out, err);
+    BP_TRY(bp_budget_parse_size(text, out, err));
+    if (unit == BP_BUDGET_BYTES)
+        return BP_OK;
+    return bp_memory_budget_total(app->source->planned, &app->session.memory, out->asked, out, err);
+}
+
+bool bp_app_set_budget(struct bp_app *app, enum bp_budget_unit unit, const char *text, bool merge)
+{
+    struct bp_err err = {{0}};
+    struct bp_budget budget;
+    if (!app->problem) {
+        bp_app_say(app, BP_ROLE_ERROR, "nothing is measured yet");
+        return false;
+    }
+    if (read_budget(app, unit, text, &budget, &err) != BP_OK) {
+        bp_app_say(app, BP_ROLE_ERROR, "%s", err.text);
+        return false;
+    }
+    if (!set(app, &budget, merge))
+        return false;
+    if (budget.bits < app->problem->least_bits)
+        bp_app_say(app, BP_ROLE_ERROR, "%s is below the least possible: %.4f bits/param", text,
+                   ceil((double)app->problem->least_bits / (double)bp_app_params(app) * 1e4) / 1e4);
+    return true;
+}
+
+/* Within the range that makes sense; its ends are rounded up, so that what is read is enough. */
+static void move_to(struct bp_app *app, double bits_per_param)
+{
+    const double params = (double)bp_app_params(app);
+    const double least = ceil((double)app->problem->least_bits / params * 1e4) / 1e4;
+    const double most = ceil((double)app->problem->most_bits / params * 1e4) / 1e4;
+    char text[32];
+    double bits = bits_per_param < least ? least : bits_per_param > most ? most : bits_per_param;
+    snprintf(text, sizeof text, "%.4f", bits);
+    struct bp_budget budget;
+    if (bp_budget_parse_bits(text, bp_app_params(app), &budget, NULL) == BP_OK &&
+        (budget.bits != app->session.budget.bits || !app->plan))
+        set(app, &budget, true);
+}
+
+void bp_app_step_budget(struct bp_app *app, double step, double n)
+{
+    if (!app->problem || app->session.budget.asked <= 0.0)
+        return;
+    const double now = (double)app->session.budget.bits / (double)bp_app_params(app);
+    /* From wherever it is to the next multiple of the step; a millionth absorbs the rounding of
+     * whole bits. */
+    const double at = now / step;
+    const double from = n > 0 ? floor(at + 1e-4) : ceil(at - 1e-4);
+    move_to(app, (from + n) * step);
+}
+
+void bp_app_slide_budget(struct bp_app *app, double share)
+{
+    if (!app->problem)
+        return;
+    share = share < 0.0 ? 0.0 : share > 1.0 ? 1.0 : share;
+    const struct bp_problem *p = app->problem;
+    double bits = (double)p->least_bits + share * (double)(p->most_bits - p->least_bits);
+    move_to(app, round(bits / (double)bp_app_params(app) * 1e3) / 1e3);
+}

@@ -1,0 +1,34 @@
+/*
+ * The workbench as main sees it: on a terminal, or replaying a script without one.
+ */
+#ifndef BP_UI_WORKBENCH_H
+#define BP_UI_WORKBENCH_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "engine/err.h"
+
+struct bp_workbench_options {
+    const char *path;            /* a table, session, plan or model */
+    const char *const *commands; /* [n_commands] lines of the command line, run at the start */
+    size_t n_commands;
+    bool mouse;
+    bool ascii;         /* ASCII glyphs, whatever the locale */
+    const char *colors; /* "auto", "true", "256", "16", "mono"; NULL = auto */
+    /* Replaying: words as bp_script_run takes them; NULL = on the terminal. */
+    const char *script;
+    int cols, rows;   /* of the replay's frames */
+    const char *dump; /* folder for every frame; NULL = the last one goes to standard output */
+    /* Measuring a model. */
+    const char *table_path, *grid; /* NULL: the state folder, paper */
+    uint64_t rank;
+    unsigned threads; /* 0 = all */
+};
+
+/* Runs until the person leaves, or the script ends. BP_STOPPED: a signal ended it; the text says
+ * where the session was saved. BP_ERR_USAGE for a word of the script that is none. */
+enum bp_status bp_workbench(const struct bp_workbench_options *options, struct bp_err *err);
+
+#endif
