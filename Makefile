@@ -1,7 +1,7 @@
 # bitplan: one Makefile, no configure.
 #
 #   make            build/bitplan
-#   make run        the main job on an embedded default: sample a model, measure it, plan it
+#   make run        the workbench on a shipped session
 #   make test       everything that CI runs
 #   make help       all targets
 #
@@ -44,6 +44,7 @@ LIB  := $(B)/libbitplan.a
 TEST_SRCS := $(sort $(wildcard tests/unit/test_*.c tests/golden/test_*.c))
 TESTS     := $(TEST_SRCS:%.c=$(B)/%)
 TUI_TESTS := $(patsubst %.c,$(B)/%,$(sort $(wildcard tests/tui/test_*.c)))
+FRAME_SVG := $(B)/tests/tui/frame_svg
 REPLAY    := $(patsubst tests/fuzz/fuzz_%.c,$(B)/tests/fuzz/replay_%,\
                $(sort $(wildcard tests/fuzz/fuzz_*.c)))
 FAULTS    := $(B)/tests/faults/$(if $(filter %san,$(VARIANT)),bitplan,shim.so)
@@ -79,7 +80,7 @@ $(TUI_TESTS): %: %.o $(B)/tests/tui/vt.o $(LIB) | $(B)/tests/tui/term_demo
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(BP_LDFLAGS) $^ -o $@ -lcmocka -lvterm -lutil $(BP_LIBS)
 
-$(B)/tests/tui/term_demo: %: %.o $(LIB)
+$(B)/tests/tui/term_demo $(FRAME_SVG): %: %.o $(LIB)
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(BP_LDFLAGS) $^ -o $@ $(BP_LIBS)
 
@@ -89,7 +90,10 @@ $(REPLAY): $(B)/tests/fuzz/replay_%: $(B)/tests/fuzz/replay.o $(B)/tests/fuzz/fu
 
 $(BENCHES): %: %.o $(LIB)
 	$(call say,LINK,$@)
-	$(Q)$(CC) $(BP_LDFLAGS) $^ -o $@ $(BP_LIBS)
+	$(Q)$(CC) $(BP_LDFLAGS) $^ -o $@ $(BENCH_LIBS) $(BP_LIBS)
+# The one that runs the program on a terminal.
+$(B)/tests/bench/bench_keys: BENCH_LIBS := -lcmocka -lvterm -lutil
+$(B)/tests/bench/bench_keys: $(B)/tests/tui/vt.o | $(BIN)
 
 # Fault injection: a library to preload, or, as a sanitizer wants its own allocator first, a program
 # whose calls go through it.
@@ -128,15 +132,47 @@ deps:
 
 # --- running ----------------------------------------------------------------------------------
 
-.PHONY: run
+.PHONY: run demo sessions pictures
+# On a terminal the workbench; elsewhere the shipped session in words.
 run: deps
 	@$(MAKE) --no-print-directory all
-	@mkdir -p build/run
-	build/bitplan sample build/run/model --shapes tiny --layers 2 --force
-	build/bitplan measure build/run/model -o build/run/table.safetensors --rank 8 \
+	build/bitplan
+
+# The commands one after the other, on a small synthetic model.
+demo: deps
+	@$(MAKE) --no-print-directory all
+	@mkdir -p build/demo
+	build/bitplan sample build/demo/model --shapes tiny --layers 2 --force
+	build/bitplan measure build/demo/model -o build/demo/table.safetensors --rank 8 \
 	    --grid b0=2,3,4:b1=2,4:b2=bf16:B0=16,64:B1=16,256 --force
-	build/bitplan solve build/run/table.safetensors --bits 2.75 -o build/run/plan.json --force
-	build/bitplan verify build/run/plan.json --model build/run/model
+	build/bitplan solve build/demo/table.safetensors --bits 2.75 -o build/demo/plan.json --force
+	build/bitplan verify build/demo/plan.json --model build/demo/model
+
+# The shipped sessions anew (sessions/README.md). STORY=DIR names the model of story-656k; without
+# it that one is left as it is.
+S := build/sessions
+NUMPY = $(firstword $(foreach p,python3 /usr/bin/python3,$(shell $(p) -c 'import numpy; print("$(p)")' \
+            2>/dev/null)))
+sessions: all
+	@[ -n '$(NUMPY)' ] || { echo 'this needs a python3 with NumPy'; exit 1; }
+	@echo 'measures 54,432 cells: about 15 minutes on one core'
+	build/bitplan sample $(S)/model --shapes llama-2-7b --hidden 128 --force
+	build/bitplan measure $(S)/model -o $(S)/small.safetensors --rank 2 --force
+	$(NUMPY) sessions/scale.py $(S)/small.safetensors sessions/llama-2-7b.safetensors
+	build/bitplan sessions/llama-2-7b.safetensors --script ': "save! sessions/llama-2-7b.json" Enter' \
+	    >/dev/null
+ifdef STORY
+	build/bitplan measure $(STORY) -o $(S)/story.safetensors --rank 8 --force
+	cp $(S)/story.safetensors sessions/story-656k.safetensors
+	build/bitplan sessions/story-656k.safetensors --script ': "save! sessions/story-656k.json" Enter' \
+	    >/dev/null
+else
+	@echo 'sessions/story-656k.safetensors: kept; STORY=DIR measures that model again'
+endif
+
+# The pictures of README and docs, which a test compares with what the program paints.
+pictures: $(BIN) $(FRAME_SVG)
+	@BITPLAN=$(BIN) FRAME_SVG=$(FRAME_SVG) bash tests/tui/pictures.sh docs/pictures
 
 # --- testing ----------------------------------------------------------------------------------
 
@@ -145,7 +181,7 @@ export ASAN_OPTIONS  ?= detect_leaks=1:abort_on_error=0
 export UBSAN_OPTIONS ?= print_stacktrace=1
 # The slow ones first, so that the last to end is a short one.
 SUITES := tests/faults/faults.bats $(sort $(wildcard tests/cli/*.bats)) tests/fuzz/replay.sh \
-          $(TUI_TESTS) $(TESTS)
+          tests/tui/golden.sh $(TUI_TESTS) $(TESTS)
 
 .PHONY: test check check-all check-variant check-clang check-format
 test: deps
@@ -164,10 +200,10 @@ check-all:
 	@$(MAKE) --no-print-directory WERROR=1 VARIANT=asan check-variant
 	@bash tests/run.sh --sum build/release/results build/asan/results
 
-check-variant: $(TESTS) $(TUI_TESTS) $(REPLAY) $(BIN) $(FAULTS)
+check-variant: $(TESTS) $(TUI_TESTS) $(REPLAY) $(BIN) $(FAULTS) $(FRAME_SVG)
 	@echo 'tests, $(VARIANT) build:'
 	@BITPLAN=$(CURDIR)/$(BIN) FAULTS_SHIM=$(CURDIR)/$(FAULTS) REPLAY_DIR=$(CURDIR)/$(B)/tests/fuzz \
-	    bash tests/run.sh $(B)/results tests/house.sh $(SUITES)
+	    FRAME_SVG=$(CURDIR)/$(FRAME_SVG) bash tests/run.sh $(B)/results tests/house.sh $(SUITES)
 
 # A whole build without a warning by the compiler that is not the default; skipped where it is
 # missing.
@@ -178,14 +214,18 @@ check-clang:
 	else echo 'clang: not found, skipped'; fi
 
 .PHONY: build-tests
-build-tests: $(TESTS) $(TUI_TESTS)
+build-tests: $(TESTS) $(TUI_TESTS) $(FRAME_SVG)
 
 check-format:
 	@if command -v clang-format >/dev/null; then \
 	    clang-format --dry-run -Werror $$(git ls-files '*.[ch]') && echo 'clang-format: clean'; \
 	else echo 'clang-format: not found, skipped'; fi
 
-.PHONY: format asan tsan bench
+.PHONY: format golden asan tsan bench
+# The frames in tests/tui/golden as the workbench paints them now; look at what git says has changed.
+golden: all
+	@BITPLAN=$(CURDIR)/$(BIN) GOLDEN_UPDATE=1 bash tests/tui/golden.sh | grep -v '^ok'
+
 format:
 	clang-format -i $$(git ls-files '*.[ch]')
 
@@ -200,26 +240,35 @@ bench: $(BENCHES)
 # --- installing -------------------------------------------------------------------------------
 
 .PHONY: install uninstall clean help
+SHARE = $(DESTDIR)$(PREFIX)/share
+SHIPPED := $(sort $(wildcard sessions/*.json sessions/*.safetensors)) sessions/README.md
 install: all
-	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/share/man/man1 \
-	    $(DESTDIR)$(PREFIX)/share/bash-completion/completions
+	install -d $(DESTDIR)$(PREFIX)/bin $(SHARE)/man/man1 $(SHARE)/bitplan/sessions \
+	    $(SHARE)/bash-completion/completions
 	install -m 755 build/bitplan $(DESTDIR)$(PREFIX)/bin/bitplan
-	build/bitplan --man > $(DESTDIR)$(PREFIX)/share/man/man1/bitplan.1
-	install -m 644 docs/bitplan.bash $(DESTDIR)$(PREFIX)/share/bash-completion/completions/bitplan
+	build/bitplan --man > $(SHARE)/man/man1/bitplan.1
+	install -m 644 docs/bitplan.bash $(SHARE)/bash-completion/completions/bitplan
+	install -m 644 $(SHIPPED) $(SHARE)/bitplan/sessions
 
 uninstall:
-	rm -f $(DESTDIR)$(PREFIX)/bin/bitplan $(DESTDIR)$(PREFIX)/share/man/man1/bitplan.1 \
-	    $(DESTDIR)$(PREFIX)/share/bash-completion/completions/bitplan
+	rm -f $(DESTDIR)$(PREFIX)/bin/bitplan $(SHARE)/man/man1/bitplan.1 \
+	    $(SHARE)/bash-completion/completions/bitplan
+	rm -f $(SHIPPED:%=$(SHARE)/bitplan/%)
+	rmdir $(SHARE)/bitplan/sessions $(SHARE)/bitplan 2>/dev/null || true
 
 clean:
 	rm -rf build
 
 help:
 	@echo 'make            build/bitplan'
-	@echo 'make run        sample a small model, measure it, plan it at 2.75 bits/param'
+	@echo 'make run        the workbench on a shipped session (installs missing packages first)'
+	@echo 'make demo       sample a small model, measure it, plan it at 2.75 bits/param'
 	@echo 'make test       all tests (installs missing packages first)'
 	@echo 'make deps       install the Debian packages that are missing (needs root)'
 	@echo 'make check      unit and golden tests; make check-all: everything but the packages'
 	@echo 'make asan       sanitizer build in build/asan; make tsan: in build/tsan'
 	@echo 'make bench      benchmarks; make format: clang-format on all sources'
+	@echo 'make golden     writes the frames anew that tests compare with'
+	@echo 'make pictures   writes docs/pictures anew, which a test compares with'
+	@echo 'make sessions   measures the shipped sessions anew: about 15 minutes on one core'
 	@echo 'make install    into PREFIX=$(PREFIX), honours DESTDIR; make uninstall'

@@ -82,7 +82,7 @@ def main(small, large):
     layers = 1 + max(m["layer"] for m in matrices)
     outside = 2 * VOCAB * HIDDEN + (2 * layers + 1) * HIDDEN
     model = {
-        "name": f"Llama-2-7b shapes, measured at 1/{scale}",
+        "name": f"Llama-2-7b at 1/{scale}",
         "fingerprint": "",
         "params": outside + sum(m["shape"][0] * m["shape"][1] for m in matrices),
         "params_outside": outside,

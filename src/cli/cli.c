@@ -11,7 +11,7 @@
 
 atomic_bool bp_cli_stop;
 
-bp_workbench_fn *bp_cli_workbench;
+const struct bp_workbench_ops *bp_cli_workbench;
 
 static const struct bp_command *const commands[] = {
     &bp_command_workbench, &bp_command_measure, &bp_command_solve,  &bp_command_sweep,
@@ -109,7 +109,7 @@ static bool means_workbench(const char *word)
     return !*word || *word == '-' || access(word, F_OK) == 0 || strchr(word, '/');
 }
 
-int bp_cli_main(int argc, char **argv, bp_workbench_fn *workbench)
+int bp_cli_main(int argc, char **argv, const struct bp_workbench_ops *workbench)
 {
     bp_cli_workbench = workbench;
     /* A full disk and a closed pipe are errors of a write, not the death of the process. */

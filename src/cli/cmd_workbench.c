@@ -8,6 +8,7 @@
 #include "cli/commands.h"
 #include "engine/json_write.h"
 #include "engine/mem.h"
+#include "engine/memory.h"
 #include "engine/planner.h"
 #include "engine/session.h"
 
@@ -29,9 +30,11 @@ static char *shipped_session(void)
     *slash = '\0';
     for (size_t i = 0; i < sizeof places / sizeof *places; i++) {
         char *path = bp_format("%s/%s/%s", exe, places[i], name);
-        if (path && access(path, R_OK) == 0)
-            return path;
+        char *found = path ? realpath(path, NULL) : NULL; /* without the "..", to be shown */
         free(path);
+        if (found && access(found, R_OK) == 0)
+            return found;
+        free(found);
     }
     return NULL;
 }
@@ -88,13 +91,14 @@ static enum bp_status read_lines(const struct bp_args *args, struct bp_workbench
     return BP_OK;
 }
 
-static enum bp_status open_workbench(const struct bp_args *args, const char *path,
+static enum bp_status open_workbench(const struct bp_args *args, const char *path, bool template,
                                      struct bp_err *err)
 {
     char **lines = NULL;
     uint64_t rank = 64, threads = 0;
     struct bp_workbench_call call = {
         .path = path,
+        .template = template,
         .script = bp_args_text(args, BP_OPT_SCRIPT, NULL),
         .dump = bp_args_text(args, BP_OPT_DUMP, NULL),
         .colors = bp_args_text(args, BP_OPT_COLORS, NULL),
@@ -109,15 +113,85 @@ static enum bp_status open_workbench(const struct bp_args *args, const char *pat
     BP_TRY(bp_args_u64(args, BP_OPT_THREADS, 1, BP_MAX_THREADS, &threads, err));
     call.rank = rank;
     call.threads = (unsigned)threads;
-    if (call.dump && !call.script)
-        return bp_fail(err, BP_ERR_USAGE, "--dump goes with --script KEYS");
     BP_TRY(read_lines(args, &call, &lines, err));
-    enum bp_status status = bp_cli_workbench(&call, err);
+    enum bp_status status = bp_cli_workbench->run(&call, err);
     free_lines(lines, call.n_commands);
     return status;
 }
 
 /* --- in words --- */
+
+static enum bp_status apply(struct bp_session *session, const struct bp_edit *edit,
+                            struct bp_err *err)
+{
+    struct bp_edit inverse;
+    BP_TRY(bp_session_apply(session, edit, &inverse, err));
+    bp_edit_done(&inverse);
+    return BP_OK;
+}
+
+/* A grid takes the place of the one that was there, what else is asked for comes on top. */
+static enum bp_status add_constraint(struct bp_session *session, enum bp_constraint_kind kind,
+                                     const char *text, struct bp_err *err)
+{
+    const struct bp_constraints *list = &session->constraints;
+    for (size_t i = list->n; kind == BP_CONSTRAINT_GRID && i-- > 0;) {
+        struct bp_edit edit = {.kind = BP_EDIT_REMOVE_CONSTRAINT, .index = i};
+        if (list->list[i].kind == kind)
+            BP_TRY(apply(session, &edit, err));
+    }
+    if (kind == BP_CONSTRAINT_GRID && strcmp(text, "all") == 0)
+        return BP_OK;
+    char *value = bp_strdup(text);
+    if (!value)
+        return bp_fail_nomem(err);
+    struct bp_edit edit = {
+        .kind = BP_EDIT_ADD_CONSTRAINT, .index = BP_EDIT_LAST, .constraint = {kind, value}};
+    enum bp_status status = apply(session, &edit, err);
+    free(value);
+    return status;
+}
+
+static enum bp_status set_budget(enum bp_option option, const char *text,
+                                 const struct bp_table *table, struct bp_session *session,
+                                 struct bp_err *err)
+{
+    struct bp_edit edit = {.kind = BP_EDIT_BUDGET};
+    if (option == BP_OPT_BITS)
+        BP_TRY(bp_budget_parse_bits(text, bp_table_params(table), &edit.budget, err));
+    else
+        BP_TRY(bp_budget_parse_size(text, &edit.budget, err));
+    if (option == BP_OPT_TOTAL)
+        BP_TRY(
+            bp_memory_budget_total(table, &session->memory, edit.budget.asked, &edit.budget, err));
+    return apply(session, &edit, err);
+}
+
+/* The same options do the same to the plan whether it is shown or printed. */
+static enum bp_status apply_options(const struct bp_args *args, const struct bp_table *table,
+                                    struct bp_session *session, struct bp_err *err)
+{
+    static const struct {
+        enum bp_option option;
+        enum bp_constraint_kind kind;
+    } kinds[] = {
+#define CONSTRAINT_OPTION(name, option) {BP_OPT_##name, BP_CONSTRAINT_##name},
+        BP_CONSTRAINT_KINDS(CONSTRAINT_OPTION)
+#undef CONSTRAINT_OPTION
+    };
+    static const enum bp_option budgets[] = {BP_OPT_BITS, BP_OPT_SIZE, BP_OPT_TOTAL};
+    int cols, rows;
+    for (size_t k = 0; k < sizeof kinds / sizeof *kinds; k++)
+        for (size_t i = 0; i < args->n_values[kinds[k].option]; i++)
+            BP_TRY(add_constraint(session, kinds[k].kind, args->values[kinds[k].option][i], err));
+    for (size_t k = 0; k < sizeof budgets / sizeof *budgets; k++)
+        for (size_t i = 0; i < args->n_values[budgets[k]]; i++) {
+            const char *text = args->values[budgets[k]][i];
+            if (budgets[k] != BP_OPT_SIZE || !is_screen(text, &cols, &rows))
+                BP_TRY(set_budget(budgets[k], text, table, session, err));
+        }
+    return BP_OK;
+}
 
 /* The session's own budget, or the one that the workbench would begin with. */
 static enum bp_status budget_of(const struct bp_session *session, const struct bp_table *table,
@@ -133,15 +207,16 @@ static enum bp_status budget_of(const struct bp_session *session, const struct b
     return BP_OK;
 }
 
-static enum bp_status print_session(const struct bp_args *args, const struct bp_session *session,
-                                    struct bp_err *err)
+static enum bp_status print_plan(const struct bp_args *args, struct bp_session *session,
+                                 const struct bp_table *table, size_t n_matrices,
+                                 struct bp_err *err)
 {
-    struct bp_table *table;
     struct bp_planner *planner = NULL;
     struct bp_plan *plan = NULL;
     struct bp_budget budget;
-    BP_TRY(bp_table_open(session->table_path, &table, err));
-    enum bp_status status = bp_planner_new(table, &session->constraints, &planner, err);
+    enum bp_status status = apply_options(args, table, session, err);
+    if (status == BP_OK)
+        status = bp_planner_new(table, &session->constraints, &planner, err);
     if (status == BP_OK)
         status = budget_of(session, table, planner, &budget, err);
     if (status == BP_OK)
@@ -153,10 +228,34 @@ static enum bp_status print_session(const struct bp_args *args, const struct bp_
         bp_json_out_done(&out);
     } else if (status == BP_OK || status == BP_LIMIT) {
         bp_print_plan(plan, stdout);
-        printf("(standard output is no terminal: the workbench in words)\n");
+        if (table->n_matrices < n_matrices)
+            printf("(a plan of the %zu of %zu matrices that are measured)\n", table->n_matrices,
+                   n_matrices);
+        printf("(%s: the workbench in words)\n", isatty(STDOUT_FILENO)
+                                                     ? "TERM=dumb cannot move its cursor"
+                                                     : "standard output is no terminal");
     }
     bp_plan_free(plan);
     bp_planner_free(planner);
+    return status;
+}
+
+/* Plans what is measured, as the screen does. */
+static enum bp_status print_session(const struct bp_args *args, struct bp_session *session,
+                                    struct bp_err *err)
+{
+    struct bp_table *table, *part = NULL;
+    size_t *row = NULL, n_measured = 0;
+    BP_TRY(bp_table_open(session->table_path, &table, err));
+    for (size_t i = 0; i < table->n_matrices; i++)
+        n_measured += bp_table_measured_in_row(table, i) > 0;
+    enum bp_status status = BP_OK;
+    if (n_measured > 0 && n_measured < table->n_matrices)
+        status = bp_table_measured_part(table, &part, &row, err);
+    if (status == BP_OK)
+        status = print_plan(args, session, part ? part : table, table->n_matrices, err);
+    free(row);
+    bp_table_close(part);
     bp_table_close(table);
     return status;
 }
@@ -173,20 +272,28 @@ static enum bp_status print_summary(const struct bp_args *args, const char *path
     return status;
 }
 
+/* A terminal that can be painted on; others get words. */
+static bool can_paint(void)
+{
+    const char *term = getenv("TERM");
+    return isatty(STDOUT_FILENO) && !(term && strcmp(term, "dumb") == 0);
+}
+
 static enum bp_status run(const struct bp_args *args, struct bp_err *err)
 {
     char *shipped = args->operands[0] ? NULL : shipped_session();
     const char *path = args->operands[0] ? args->operands[0] : shipped;
     enum bp_status status;
-    if (!path)
+    if (bp_args_has(args, BP_OPT_DUMP) && !bp_args_has(args, BP_OPT_SCRIPT))
+        status = bp_fail(err, BP_ERR_USAGE, "--dump goes with --script KEYS");
+    else if (!path)
         status = bp_fail(err, BP_ERR_USAGE,
                          "the shipped session is not installed; name a table, session, plan or "
                          "model: bitplan FILE");
-    else if (bp_args_has(args, BP_OPT_JSON) ||
-             (!bp_args_has(args, BP_OPT_SCRIPT) && !isatty(STDOUT_FILENO)))
+    else if (bp_args_has(args, BP_OPT_JSON) || (!bp_args_has(args, BP_OPT_SCRIPT) && !can_paint()))
         status = print_summary(args, path, err);
     else
-        status = open_workbench(args, path, err);
+        status = open_workbench(args, path, shipped != NULL, err);
     free(shipped);
     return status;
 }

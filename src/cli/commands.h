@@ -25,6 +25,7 @@ extern const struct bp_command bp_command_info, bp_command_measure, bp_command_s
  */
 struct bp_workbench_call {
     const char *path;
+    bool template;               /* a session to start from */
     const char *const *commands; /* [n_commands] "bits 2.6": options as lines of its command line */
     size_t n_commands;
     const char *script, *dump, *colors; /* NULL when not given */
@@ -34,16 +35,27 @@ struct bp_workbench_call {
     uint64_t rank;
     unsigned threads;
 };
-typedef enum bp_status bp_workbench_fn(const struct bp_workbench_call *call, struct bp_err *err);
+
+/* A piece of the manual page, in plain text. A section goes on until another is named, and so does
+ * a group in it (a heading of its own, "" for none); term is what the text explains, "" for a
+ * paragraph. */
+typedef void bp_manual_fn(const char *section, const char *group, const char *term,
+                          const char *text);
+
+struct bp_workbench_ops {
+    enum bp_status (*run)(const struct bp_workbench_call *call, struct bp_err *err);
+    /* Gives the workbench's part of the manual page, piece by piece. */
+    void (*manual)(bp_manual_fn *put);
+};
 
 /* Runs the command line; returns the process's exit status (0 done, 1 failed, 2 usage, 3
  * infeasible, 4 bad input). Errors go to standard error, one line. */
-int bp_cli_main(int argc, char **argv, bp_workbench_fn *workbench);
+int bp_cli_main(int argc, char **argv, const struct bp_workbench_ops *workbench);
 
 /* What bp_cli_main was given. */
-extern bp_workbench_fn *bp_cli_workbench;
+extern const struct bp_workbench_ops *bp_cli_workbench;
 
-/* Prints the manual page of the commands in roff. */
+/* Prints the manual page of the commands and the workbench in roff. */
 void bp_print_man(const struct bp_command *const *commands, size_t n, const char *version);
 
 enum { BP_MAX_THREADS = 1024 };

@@ -119,8 +119,8 @@ enum bp_status bp_memory_settings_check(const struct bp_memory_settings *setting
 }
 
 /* Up to 96 "GB" a vendor's GB is a GiB, less a few hundred MiB that the driver keeps (a 24 GB card
- * reports about 24,200 of 24,576 MiB). Above, cards of one name differ (B200 and MI300X), so the
- * decimal GB is taken: what such a card holds at the least. */
+ * reports about 24,200 of 24,576 MiB). An H200 reports 143,771 MiB. Cards of 192 GB differ (B200
+ * and MI300X), so decimal GB are taken: what such a card holds at the least. */
 const struct bp_card *bp_cards(size_t *n)
 {
     static const struct bp_card cards[] = {
@@ -133,7 +133,7 @@ const struct bp_card *bp_cards(size_t *n)
         {"48 GB: L40S, A6000", UINT64_C(48) << 30},
         {"80 GB: A100, H100", UINT64_C(80) << 30},
         {"96 GB: H20, RTX PRO 6000", UINT64_C(96) << 30},
-        {"141 GB: H200", UINT64_C(141000000000)},
+        {"141 GB: H200", UINT64_C(140) << 30},
         {"192 GB: B200, MI300X", UINT64_C(192000000000)},
     };
     *n = sizeof cards / sizeof *cards;

@@ -69,10 +69,11 @@ uint64_t bp_memory_kv_bytes(const struct bp_memory_shape *shape,
                             const struct bp_memory_settings *settings);
 
 /* Ways of finetuning that the field uses. X(suffix, name, what it keeps) */
-#define BP_TRAINING_WAYS(X)                                                                 \
-    X(FROZEN, "frozen quantized base", "LQ-LoRA, QLoRA: only the low-rank part is trained") \
-    X(QAT, "quantization-aware", "16-bit base kept beside the low-rank part, as in L4Q")    \
-    X(FULL, "full finetuning", "16-bit weights, FP32 master copy, every parameter is trained")
+#define BP_TRAINING_WAYS(X)                                                              \
+    X(FROZEN, "frozen quantized base",                                                   \
+      "frozen quantized base, low-rank part trained: LQ-LoRA, QLoRA")                    \
+    X(QAT, "quantization-aware", "16-bit base kept beside the low-rank part, as in L4Q") \
+    X(FULL, "full finetuning", "every parameter trained, an FP32 master copy kept")
 
 enum bp_training_way {
 #define BP_TRAINING_ENUM(suffix, name, text) BP_TRAINING_##suffix,

@@ -161,6 +161,25 @@ static bool find_candidate(const struct bp_table *t, const struct cJSON *node, u
     return false;
 }
 
+/* A plan that was made while its table was being measured lists the matrices that were: then those
+ * are what it is checked against. */
+static enum bp_status take_measured_part(struct check *c, struct bp_err *err)
+{
+    const size_t n_listed = bp_json_count(bp_json_member(c->claim, "matrices"));
+    size_t n_measured = 0;
+    for (size_t i = 0; i < c->table->n_matrices; i++)
+        n_measured += bp_table_measured_in_row(c->table, i) > 0;
+    if (n_listed == 0 || n_listed == c->table->n_matrices || n_listed != n_measured)
+        return BP_OK;
+    struct bp_table *part;
+    size_t *row;
+    BP_TRY(bp_table_measured_part(c->table, &part, &row, err));
+    free(row);
+    bp_table_close(c->table);
+    c->table = part;
+    return BP_OK;
+}
+
 static enum bp_status read_choice(struct check *c, struct bp_err *err)
 {
     const struct cJSON *list = bp_json_member(c->claim, "matrices");
@@ -519,6 +538,7 @@ static enum bp_status check_plan(struct check *c, struct bp_err *err)
 {
     BP_TRY(check_format(c, err));
     BP_TRY(open_table(c, c->options->table_path, err));
+    BP_TRY(take_measured_part(c, err));
     BP_TRY(read_budget(c, err));
     BP_TRY(read_choice(c, err));
     BP_TRY(read_certificate(c, err));

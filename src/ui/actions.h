@@ -40,7 +40,7 @@
     X(CHOOSE, "Enter", "", "Moving", "choose: flip a switch, open a cell, restore a plan, edit")   \
     X(TOGGLE, "Space", "", "Moving", "flip the switch, or choose")                                 \
     X(BACK, "Esc", "", "Moving", "close, cancel, leave a comparison")                              \
-    X(METRIC, "v", "", "Map", "next figure: bits, error, relative error, share, price of a bit")   \
+    X(METRIC, "v", "", "Map", "next figure: bits, error, relative, share, price of a bit")         \
     X(METRIC_BACK, "V", "", "Map", "the figure before")                                            \
     X(ZOOM_IN, "+ =", "", "Map", "wider cells")                                                    \
     X(ZOOM_OUT, "-", "", "Map", "narrower cells, then several layers a cell")                      \

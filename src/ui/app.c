@@ -142,6 +142,8 @@ static bool take_plan(struct bp_app *app, struct bp_news *news)
     app->trouble[0] = '\0';
     if (!app->plan && news->status != BP_OK)
         snprintf(app->trouble, sizeof app->trouble, "%s", news->err.text);
+    if (app->trouble[0] && news->status != BP_INFEASIBLE)
+        bp_app_say(app, BP_ROLE_ERROR, "%s", app->trouble);
     if (app->problem && app->session.budget.asked <= 0.0 && newest)
         choose_budget(app);
     if (app->settled && app->export_path && app->plan)
@@ -298,9 +300,9 @@ double bp_app_metric(const struct bp_app *app, enum bp_metric metric, size_t row
     case BP_METRIC_ERROR:
         return t->error[cell];
     case BP_METRIC_RELATIVE:
-        return t->norm && t->norm[i] > 0.0 ? t->error[cell] / t->norm[i] : NAN;
+        return t->norm && t->norm[i] > 0.0 ? 100.0 * t->error[cell] / t->norm[i] : NAN;
     case BP_METRIC_SHARE:
-        return plan->error > 0.0 ? t->error[cell] / plan->error : NAN;
+        return plan->error > 0.0 ? 100.0 * t->error[cell] / plan->error : NAN;
     case BP_METRIC_PRICE:
         return app->up_price ? app->up_price[i] * 8.0 * 1024.0 * 1024.0 : NAN;
     case BP_N_METRICS:
@@ -360,7 +362,7 @@ size_t bp_app_own_constraint(const struct bp_app *app, size_t row, enum bp_const
 {
     const struct bp_constraints *c = &app->session.constraints;
     size_t found = BP_EDIT_LAST;
-    if (c->n == 0)
+    if (c->n == 0 || !app->source)
         return found;
     char *pattern = bp_app_name_pattern(app, row);
     size_t n = pattern ? strlen(pattern) : 0;
@@ -379,7 +381,7 @@ static enum bp_status open_document(struct bp_app *app, const struct bp_app_opti
 {
     BP_TRY(bp_session_open(o->path, &app->session, what, err));
     BP_TRY(bp_history_new(&app->history, err));
-    if (*what != BP_OPENED_SESSION)
+    if (*what != BP_OPENED_SESSION || o->template)
         return BP_OK;
     app->session_path = bp_strdup(o->path);
     return app->session_path ? BP_OK : bp_fail_nomem(err);
@@ -431,12 +433,23 @@ enum bp_status bp_app_init(struct bp_app *app, const struct bp_app_options *o, s
     return status;
 }
 
+bool bp_app_would_lose(const struct bp_app *app)
+{
+    const struct bp_session *s = &app->session;
+    struct bp_memory_settings standard;
+    bp_memory_settings_default(&standard);
+    return bp_history_changed(app->history) &&
+           (app->session_path || s->constraints.n || s->n_bookmarks ||
+            memcmp(&standard, &s->memory, sizeof standard) != 0);
+}
+
 void bp_app_open(struct bp_app *app, const char *path)
 {
     struct bp_err err = {{0}};
     struct bp_app next;
     struct bp_app_options options = app->options;
     options.path = path;
+    options.template = false;
     options.cols = app->cols;
     options.rows = app->rows;
     if (bp_app_init(&next, &options, &err) != BP_OK) {
@@ -451,6 +464,7 @@ void bp_app_open(struct bp_app *app, const char *path)
     next.n_history_lines = app->n_history_lines;
     app->history_lines = NULL;
     app->n_history_lines = 0;
+    next.ascii = app->ascii;
     next.n_changes = app->n_changes + 1;
     bp_app_say(&next, BP_ROLE_TEXT, "opened %s", bp_printable(path).text);
     bp_app_done(app);

@@ -36,11 +36,11 @@ enum {
 };
 
 /* The figure that the map shows. X(suffix, key in a session, title, unit) */
-#define BP_METRICS(X)                                               \
-    X(BITS, "bits", "bits/param", "bits/param")                     \
-    X(ERROR, "error", "error", "")                                  \
-    X(RELATIVE, "relative", "relative error", "of keeping nothing") \
-    X(SHARE, "share", "share of the error", "of the plan's error")  \
+#define BP_METRICS(X)                                                 \
+    X(BITS, "bits", "bits/param", "bits/param")                       \
+    X(ERROR, "error", "error", "")                                    \
+    X(RELATIVE, "relative", "relative error", "% of keeping nothing") \
+    X(SHARE, "share", "share of the error", "% of the plan's error")  \
     X(PRICE, "price", "price of the next bit", "error a MiB saves")
 
 enum bp_metric {
@@ -72,6 +72,7 @@ struct bp_view {
 
 struct bp_app_options {
     const char *path;       /* a table, session, plan or model */
+    bool template;          /* a session to start from: it is not saved back to its file */
     const char *table_path; /* model: where the table goes; NULL = the state folder */
     const char *grid;       /* model: what is measured; NULL = paper */
     uint64_t rank;          /* model */
@@ -115,10 +116,12 @@ struct bp_app {
     char found[256];   /* the pattern of the last search */
     char *export_path; /* waits for the proof; NULL = nothing waits */
     bool export_replace;
+    bool leaving; /* saving first, by "s" of the question at leaving */
     struct bp_keymap keymap;
     char **history_lines; /* [n_history_lines] of the command line, oldest first */
     size_t n_history_lines;
     int cols, rows;
+    bool ascii;                    /* the frames hold ASCII only: no arrows in the footer */
     struct bp_app_options options; /* how it was opened; its path is not kept */
     bool clock; /* times may be shown (not in scripts, whose frames are compared) */
 };
@@ -175,6 +178,9 @@ struct bp_layout bp_app_layout(const struct bp_app *app);
 unsigned bp_app_act(struct bp_app *app, enum bp_action action, double n);
 /* Runs a line of the command line ("bits 2.6"); what is wrong is said. Returns flags. */
 unsigned bp_app_command(struct bp_app *app, const char *line);
+/* Whether leaving now would lose something: a change that is not saved. In what was no session to
+ * begin with, a budget that was only moved is none. */
+bool bp_app_would_lose(const struct bp_app *app);
 /* Opens another file in place of this one; says what is wrong and stays when it cannot. */
 void bp_app_open(struct bp_app *app, const char *path);
 /* Words that could stand at the end of the line: the longest common completion is appended, several

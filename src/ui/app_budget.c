@@ -62,9 +62,13 @@ void bp_app_step_budget(struct bp_app *app, double step, double n)
 {
     if (!app->problem || app->session.budget.asked <= 0.0)
         return;
-    const double now = (double)app->session.budget.bits / (double)bp_app_params(app);
-    /* From wherever it is to the next multiple of the step; a millionth absorbs the rounding of
-     * whole bits. */
+    const struct bp_budget *b = &app->session.budget;
+    /* What was asked, where it was asked in this unit: on a small model the whole bits of it are
+     * visibly less, and a step from those would end where it began. */
+    const double now = b->unit == BP_BUDGET_BITS_PER_PARAM
+                           ? b->asked
+                           : (double)b->bits / (double)bp_app_params(app);
+    /* From wherever it is to the next multiple of the step. */
     const double at = now / step;
     const double from = n > 0 ? floor(at + 1e-4) : ceil(at - 1e-4);
     move_to(app, (from + n) * step);
@@ -74,7 +78,11 @@ void bp_app_slide_budget(struct bp_app *app, double share)
 {
     if (!app->problem)
         return;
-    share = share < 0.0 ? 0.0 : share > 1.0 ? 1.0 : share;
+    /* The ends themselves, not what they are rounded to. */
+    if (share <= 0.0 || share >= 1.0) {
+        move_to(app, share <= 0.0 ? 0.0 : HUGE_VAL);
+        return;
+    }
     const struct bp_problem *p = app->problem;
     double bits = (double)p->least_bits + share * (double)(p->most_bits - p->least_bits);
     move_to(app, round(bits / (double)bp_app_params(app) * 1e3) / 1e3);

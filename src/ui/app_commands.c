@@ -12,9 +12,9 @@
 #include "ui/app.h"
 #include "ui/view.h"
 
-/* A command's argument: the rest of the line, and whether the word ended in '!'. */
+/* A command: its word, the rest of the line, and whether the word ended in '!'. */
 struct call {
-    const char *arg;
+    const char *word, *arg;
     bool force;
 };
 
@@ -24,25 +24,14 @@ static unsigned need(struct bp_app *app, const char *what)
     return BP_FLAG_REDRAW;
 }
 
-static unsigned set_budget(struct bp_app *app, enum bp_budget_unit unit, const struct call *c)
+/* bits, size, total: as the options of the same names. */
+static unsigned set_budget(struct bp_app *app, const struct call *c)
 {
+    const enum bp_budget_unit unit = strcmp(c->word, "bits") == 0   ? BP_BUDGET_BITS_PER_PARAM
+                                     : strcmp(c->word, "size") == 0 ? BP_BUDGET_BYTES
+                                                                    : BP_BUDGET_TOTAL_BYTES;
     bp_app_set_budget(app, unit, c->arg, false);
     return BP_FLAG_REDRAW;
-}
-
-static unsigned do_bits(struct bp_app *app, const struct call *c)
-{
-    return set_budget(app, BP_BUDGET_BITS_PER_PARAM, c);
-}
-
-static unsigned do_size(struct bp_app *app, const struct call *c)
-{
-    return set_budget(app, BP_BUDGET_BYTES, c);
-}
-
-static unsigned do_total(struct bp_app *app, const struct call *c)
-{
-    return set_budget(app, BP_BUDGET_TOTAL_BYTES, c);
 }
 
 static unsigned do_grid(struct bp_app *app, const struct call *c)
@@ -51,46 +40,20 @@ static unsigned do_grid(struct bp_app *app, const struct call *c)
     return BP_FLAG_REDRAW;
 }
 
-static unsigned add(struct bp_app *app, enum bp_constraint_kind kind, const struct call *c)
+/* pin, ban, floor, ceil, tie, weight: a constraint by its option's name. */
+static unsigned constrain(struct bp_app *app, const struct call *c)
 {
     char value[BP_PROMPT_TEXT];
+    int kind = 0;
+    while (strcmp(bp_constraint_option((enum bp_constraint_kind)kind) + 2, c->word) != 0)
+        kind++;
     snprintf(value, sizeof value, "%s", c->arg);
-    struct bp_edit edit = {
-        .kind = BP_EDIT_ADD_CONSTRAINT, .index = BP_EDIT_LAST, .constraint = {kind, value}};
+    struct bp_edit edit = {.kind = BP_EDIT_ADD_CONSTRAINT,
+                           .index = BP_EDIT_LAST,
+                           .constraint = {(enum bp_constraint_kind)kind, value}};
     if (bp_app_edit(app, &edit, 1, false))
-        bp_app_say(app, BP_ROLE_TEXT, "%s %s", bp_constraint_option(kind) + 2,
-                   bp_printable(value).text);
+        bp_app_say(app, BP_ROLE_TEXT, "%s %s", c->word, bp_printable(value).text);
     return BP_FLAG_REDRAW;
-}
-
-static unsigned do_pin(struct bp_app *app, const struct call *c)
-{
-    return add(app, BP_CONSTRAINT_PIN, c);
-}
-
-static unsigned do_ban(struct bp_app *app, const struct call *c)
-{
-    return add(app, BP_CONSTRAINT_BAN, c);
-}
-
-static unsigned do_floor(struct bp_app *app, const struct call *c)
-{
-    return add(app, BP_CONSTRAINT_FLOOR, c);
-}
-
-static unsigned do_ceil(struct bp_app *app, const struct call *c)
-{
-    return add(app, BP_CONSTRAINT_CEIL, c);
-}
-
-static unsigned do_tie(struct bp_app *app, const struct call *c)
-{
-    return add(app, BP_CONSTRAINT_TIE, c);
-}
-
-static unsigned do_weight(struct bp_app *app, const struct call *c)
-{
-    return add(app, BP_CONSTRAINT_WEIGHT, c);
 }
 
 /* Constraint number N of the list, or every one but the grid, as one step. */
@@ -306,14 +269,14 @@ static unsigned do_save(struct bp_app *app, const struct call *c)
     if (!*c->arg && !app->session_path)
         return need(app, "save needs a file: save session.json");
     bp_app_save(app, *c->arg ? c->arg : app->session_path, c->force);
-    return BP_FLAG_REDRAW;
+    return app->leaving && !bp_app_would_lose(app) ? BP_FLAG_QUIT : BP_FLAG_REDRAW;
 }
 
 static unsigned do_open(struct bp_app *app, const struct call *c)
 {
     if (!*c->arg)
         return need(app, "open needs a file: a table, session, plan or model");
-    if (!c->force && bp_history_changed(app->history))
+    if (!c->force && bp_app_would_lose(app))
         return need(app, "there are unsaved changes: :save FILE first, or :open! FILE loses them");
     bp_app_open(app, c->arg);
     return BP_FLAG_REDRAW;
@@ -336,7 +299,7 @@ static const struct {
     const char *word;
     unsigned (*run)(struct bp_app *app, const struct call *c);
 } commands[] = {
-#define COMMAND_ROW(word, args, help) {#word, do_##word},
+#define COMMAND_ROW(word, run, args, help) {#word, run},
     BP_COMMANDS(COMMAND_ROW)
 #undef COMMAND_ROW
 };
@@ -370,7 +333,7 @@ unsigned bp_app_command(struct bp_app *app, const char *line)
                    (int)(n < 60 ? n : 60), line);
         return BP_FLAG_REDRAW | BP_FLAG_BEEP;
     }
-    struct call call = {.force = line[n] == '!'};
+    struct call call = {.word = commands[i].word, .force = line[n] == '!'};
     char arg[BP_PROMPT_TEXT];
     const char *rest = line + n + call.force;
     snprintf(arg, sizeof arg, "%s", rest + strspn(rest, " "));

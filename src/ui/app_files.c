@@ -68,11 +68,12 @@ void bp_app_save(struct bp_app *app, const char *path, bool replace)
                    status == BP_ERR_MISMATCH ? "; :save! FILE replaces it" : "");
         return;
     }
+    /* `path` may be the very string that is replaced. */
     free(app->session_path);
     app->session_path = kept;
     bp_history_mark_saved(app->history);
     app->n_changes++;
-    bp_app_say(app, BP_ROLE_GOOD, "session saved in %s", bp_printable(path).text);
+    bp_app_say(app, BP_ROLE_GOOD, "session saved in %s", bp_printable(kept).text);
 }
 
 /* --- plans --- */
@@ -117,8 +118,12 @@ void bp_app_export(struct bp_app *app, const char *path, bool replace)
         text ? bp_file_write(path, text, strlen(text), replace, &err) : bp_fail_nomem(&err);
     free(text);
     if (status == BP_OK)
-        bp_app_say(app, BP_ROLE_GOOD, "plan of %.4f bits/param written to %s",
-                   bp_plan_bits_per_param(app->plan), bp_printable(path).text);
+        bp_app_say(app, BP_ROLE_GOOD, "plan of %.4f bits/param%s written to %s",
+                   bp_plan_bits_per_param(app->plan),
+                   app->problem->source->planned == app->problem->source->table
+                       ? ""
+                       : ", of the measured part,",
+                   bp_printable(path).text);
     else
         bp_app_say(app, BP_ROLE_ERROR, "%s%s", err.text,
                    status == BP_ERR_MISMATCH ? "; :export! FILE replaces it" : "");

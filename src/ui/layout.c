@@ -18,7 +18,7 @@ enum {
     WIDE_ROWS = 32,
     LARGE_COLS = 160,
     LARGE_ROWS = 48,
-    MEMORY_ROWS = 21,
+    MEMORY_ROWS = 23,
 };
 
 static struct bp_rect rect(int x, int y, int w, int h)
@@ -48,7 +48,7 @@ static void lay_wide(struct bp_layout *l, int cols, int top, int bottom, enum bp
         l->panel[BP_PANEL_MAP] = rect(0, top, left, h - GRID_ROWS);
         l->panel[BP_PANEL_GRID] = rect(0, bottom - GRID_ROWS, left, GRID_ROWS);
     }
-    const int curve = h / 2;
+    const int curve = h * 45 / 100;
     l->panel[BP_PANEL_CURVE] = rect(left, top, cols - left, curve);
     l->panel[BP_PANEL_DETAIL] = rect(left, top + curve, cols - left, h - curve);
 }

@@ -76,7 +76,8 @@ static size_t word_start(const struct bp_prompt *p)
 size_t bp_key_utf8(uint32_t key, char text[5])
 {
     size_t n = 0;
-    if (key < 0x20 || (key >= 0x7F && key < 0xA0) || key >= 0x110000) {
+    if (key < 0x20 || (key >= 0x7F && key < 0xA0) || (key >= 0xD800 && key < 0xE000) ||
+        key >= 0x110000) {
         n = 0;
     } else if (key < 0x80) {
         text[n++] = (char)key;

@@ -80,7 +80,7 @@ static bool play(struct replay *r, const char *word, bool quoted)
     } else if (sscanf(word, "drag:%d,%d-%d,%d%n", &x, &y, &x1, &y1, &n) == 4 && !word[n]) {
         drag(r, x, y, x1, y1);
     } else if (sscanf(word, "wheel:%d,%d,%d%n", &x, &y, &x1, &n) == 3 && !word[n]) {
-        for (int i = 0; i < abs(x1) && i < 1000; i++)
+        for (int i = 0; i < 1000 && i != x1 && -i != x1; i++)
             feed_mouse(r, BP_MOUSE_WHEEL, x, y, x1 < 0 ? -1 : 1);
     } else if (sscanf(word, "size:%dx%d%n", &x, &y, &n) == 2 && !word[n] && x > 0 && y > 0 &&
                x <= BP_MAX_COLS && y <= BP_MAX_ROWS) {
@@ -95,28 +95,33 @@ static bool play(struct replay *r, const char *word, bool quoted)
     return true;
 }
 
-/* The next word into `word` (as long as the text); *quoted says which kind. False at the end. */
-static bool next_word(const char **at, char *word, bool *quoted)
+enum word_kind { WORD_END, WORD_PLAIN, WORD_QUOTED, WORD_OPEN /* a quote that does not close */ };
+
+/* The next word into `word` (as long as the text). */
+static enum word_kind next_word(const char **at, char *word)
 {
     const char *p = *at + strspn(*at, " \t\n\r");
     char *out = word;
-    *quoted = *p == '"' && p[1] && !strchr(" \t\n\r", p[1]);
+    /* A quote that stands alone is the key. */
+    const bool quoted = *p == '"' && p[1] && !strchr(" \t\n\r", p[1]);
+    bool open = false;
     if (!*p)
-        return false;
-    if (*quoted) {
+        return WORD_END;
+    if (quoted) {
         for (p++; *p && *p != '"'; p++) {
             if (*p == '\\' && p[1])
                 p++;
             *out++ = *p;
         }
-        p += *p == '"';
+        open = !*p;
+        p += !open;
     } else {
         while (*p && !strchr(" \t\n\r", *p))
             *out++ = *p++;
     }
     *out = '\0';
     *at = p;
-    return true;
+    return open ? WORD_OPEN : quoted ? WORD_QUOTED : WORD_PLAIN;
 }
 
 enum bp_status bp_script_run(struct bp_app *app, struct bp_cells *cells, const char *words,
@@ -124,7 +129,6 @@ enum bp_status bp_script_run(struct bp_app *app, struct bp_cells *cells, const c
 {
     struct replay r = {.app = app, .cells = cells, .dump = dump};
     char *word = bp_alloc(strlen(words) + 1, 1);
-    bool quoted;
     if (!word)
         return bp_fail_nomem(err);
     enum bp_status status = BP_OK;
@@ -132,14 +136,18 @@ enum bp_status bp_script_run(struct bp_app *app, struct bp_cells *cells, const c
         status = bp_fail(err, BP_ERR_FAILED, "%s: cannot be made: %s", dump, strerror(errno));
     if (status == BP_OK)
         status = frame(&r, false, err);
-    while (status == BP_OK && !r.left && next_word(&words, word, &quoted)) {
-        if (!play(&r, word, quoted))
+    enum word_kind kind;
+    while (status == BP_OK && !r.left && (kind = next_word(&words, word)) != WORD_END) {
+        if (kind == WORD_OPEN)
+            status = bp_fail(err, BP_ERR_USAGE, "--script: the quote before '%s' does not close",
+                             bp_printable(word).text);
+        else if (!play(&r, word, kind == WORD_QUOTED))
             status = bp_fail(err, BP_ERR_USAGE,
                              "--script: '%s' is no word: a key (Right, S-Right, F1, C-l, q), "
                              "\"text\", click:X,Y, drag:X,Y-X,Y, wheel:X,Y,N, size:WxH or wait",
                              bp_printable(word).text);
         else if (!r.left)
-            status = frame(&r, strcmp(word, "wait") == 0 && !quoted, err);
+            status = frame(&r, kind == WORD_PLAIN && strcmp(word, "wait") == 0, err);
     }
     free(word);
     return status;

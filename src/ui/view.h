@@ -31,12 +31,15 @@ void bp_render_message(const struct bp_app *app, struct bp_cells *cells, struct 
 void bp_render_footer(const struct bp_app *app, struct bp_cells *cells, struct bp_rect r);
 void bp_render_memory_line(const struct bp_app *app, struct bp_cells *cells, struct bp_rect r);
 void bp_render_card(const struct bp_app *app, struct bp_cells *cells);
-void bp_render_help(const struct bp_app *app, struct bp_cells *cells, struct bp_rect r);
 
 /* The tab, or the footer's action, at a column; BP_N_PANELS, BP_N_ACTIONS for none. */
 enum bp_panel bp_tab_at(const struct bp_app *app, struct bp_rect r, int x);
 enum bp_action bp_footer_at(const struct bp_app *app, struct bp_rect r, int x);
-/* Lines of the help. */
+
+/* --- the help (view_help.c) --- */
+
+void bp_render_help(const struct bp_app *app, struct bp_cells *cells, struct bp_rect r);
+/* Its lines. */
 int bp_help_lines(const struct bp_app *app);
 
 /* --- shared by panels --- */
@@ -60,5 +63,11 @@ int bp_heat(double value, double lo, double hi, bool log);
  * person can read. */
 enum { BP_FIGURE_TEXT = 24 };
 const char *bp_figure(double value, char text[BP_FIGURE_TEXT]);
+/* A round number, for an axis: "5e6", "200". */
+const char *bp_round_figure(double value, char text[BP_FIGURE_TEXT]);
+
+/* Text that is shown whole or not at all; returns the column behind it. */
+int bp_text_fitting(struct bp_cells *cells, struct bp_rect in, int x, int y, unsigned role,
+                    const char *text);
 
 #endif

@@ -20,6 +20,17 @@ struct bp_axis bp_budget_axis(const struct bp_app *app)
     return axis;
 }
 
+/* "5.554e+06" as "5.554e6". */
+static void shorten_exponent(char *text)
+{
+    char *e = strchr(text, 'e');
+    if (!e)
+        return;
+    const char *digits = e + 2 + strspn(e + 2, "0");
+    char *to = e + 1 + (e[1] == '-');
+    memmove(to, digits, strlen(digits) + 1);
+}
+
 const char *bp_figure(double value, char text[BP_FIGURE_TEXT])
 {
     const double size = fabs(value);
@@ -35,7 +46,25 @@ const char *bp_figure(double value, char text[BP_FIGURE_TEXT])
                  : size >= 1.0   ? 3
                                  : 4,
                  value);
+    if (isfinite(value))
+        shorten_exponent(text);
     return text;
+}
+
+const char *bp_round_figure(double value, char text[BP_FIGURE_TEXT])
+{
+    if (value >= 1e4 || value < 1e-2)
+        snprintf(text, BP_FIGURE_TEXT, "%.0e", value);
+    else
+        snprintf(text, BP_FIGURE_TEXT, "%g", value);
+    shorten_exponent(text);
+    return text;
+}
+
+int bp_text_fitting(struct bp_cells *cells, struct bp_rect in, int x, int y, unsigned role,
+                    const char *text)
+{
+    return x + bp_text_width(text) <= in.x + in.w ? bp_cells_text(cells, in, x, y, role, text) : x;
 }
 
 int bp_heat(double value, double lo, double hi, bool log)
@@ -163,10 +192,12 @@ static void got(const struct bp_app *app, struct bp_cells *cells, struct bp_rect
     x = bp_cells_text(cells, in, x, y, BP_ROLE_DIM, " bits/param = ");
     x = bp_cells_text(cells, in, x, y, BP_ROLE_VALUE,
                       bp_size_format((plan->storage_bits + 7) / 8, size));
+    if (x + 18 > in.x + in.w)
+        return;
     x = bp_cells_text(cells, in, x, y, BP_ROLE_DIM, "  effective ");
     x = bp_cells_printf(cells, in, x, y, BP_ROLE_VALUE, "%.4f",
                         bp_plan_effective_bits_per_param(plan));
-    bp_cells_text(cells, in, x, y, BP_ROLE_DIM, " with the low-rank part");
+    bp_text_fitting(cells, in, x, y, BP_ROLE_DIM, " with the low-rank part");
 }
 
 /* "optimal, proved in 0.4 ms", or how far from it at most. */
@@ -187,12 +218,25 @@ static int certificate(const struct bp_app *app, struct bp_cells *cells, struct 
                            100.0 * c->gap, took);
 }
 
+static void no_plan(const struct bp_app *app, struct bp_cells *cells, struct bp_rect in, int y)
+{
+    char size[BP_SIZE_TEXT];
+    if (app->problem && app->session.budget.asked > 0.0 &&
+        app->session.budget.bits < app->problem->least_bits)
+        bp_cells_printf(
+            cells, in, in.x, y, BP_ROLE_ERROR, "no plan: the least budget is %.4f bits/param = %s",
+            ceil((double)app->problem->least_bits / (double)bp_app_params(app) * 1e4) / 1e4,
+            bp_size_format((app->problem->least_bits + 7) / 8, size));
+    else
+        bp_cells_text(cells, in, in.x, y, BP_ROLE_ERROR, bp_printable(app->trouble).text);
+}
+
 static void quality(const struct bp_app *app, struct bp_cells *cells, struct bp_rect in, int y)
 {
     const struct bp_plan *plan = app->plan;
     char figure[BP_FIGURE_TEXT];
     if (!plan) {
-        bp_cells_text(cells, in, in.x, y, BP_ROLE_ERROR, bp_printable(app->trouble).text);
+        no_plan(app, cells, in, y);
         return;
     }
     int x = bp_cells_text(cells, in, in.x, y, BP_ROLE_DIM, "error ");
@@ -202,16 +246,15 @@ static void quality(const struct bp_app *app, struct bp_cells *cells, struct bp_
     x = bp_cells_text(cells, in, x, y, BP_ROLE_DIM, "  ");
     x = certificate(app, cells, in, x, y);
     const struct bp_baseline *best = &plan->baselines[0];
-    if (strcmp(best->name, "best uniform") != 0 || !(best->error > 0.0))
+    if (strcmp(best->name, "best uniform") != 0 || !(best->error > 0.0) || x + 29 > in.x + in.w)
         return;
     x = bp_cells_text(cells, in, x, y, BP_ROLE_DIM, "  ");
     x = bp_cells_printf(cells, in, x, y, BP_ROLE_VALUE, "%.1f %%",
-                        100.0 * (1.0 - plan->objective / best->error));
+                        100.0 * (1.0 - plan->error / best->error));
     x = bp_cells_text(cells, in, x, y, BP_ROLE_DIM, " below best uniform ");
     char text[BP_CANDIDATE_TEXT];
-    if (x + 24 < in.x + in.w)
-        bp_cells_text(cells, in, x, y, BP_ROLE_DIM,
-                      bp_printable(bp_candidate_format(&best->candidate, text)).text);
+    bp_text_fitting(cells, in, x, y, BP_ROLE_DIM,
+                    bp_printable(bp_candidate_format(&best->candidate, text)).text);
 }
 
 static void render(const struct bp_app *app, struct bp_cells *cells, struct bp_rect in)

@@ -8,7 +8,7 @@
 #include "ui/canvas.h"
 #include "ui/view.h"
 
-enum { LABEL = 9 };
+enum { LABEL = 6 };
 
 struct chart {
     struct bp_rect plot;
@@ -99,23 +99,28 @@ static void draw_marks(const struct bp_app *app, const struct chart *c, struct b
                        dot_y(c, canvas, app->plan->objective), BP_ROLE_SLIDER, 0x25CF);
 }
 
-/* Powers of ten, or the ends where there is none between. */
+/* Round numbers up the axis: powers of ten, with 2 and 5 between where there are few. */
+static void draw_error_axis(const struct chart *c, struct bp_cells *cells, struct bp_rect in)
+{
+    static const double steps[] = {1.0, 2.0, 5.0};
+    const int n = c->y1 - c->y0 > 2.5 ? 1 : 3;
+    for (int k = (int)floor(c->y0); k <= (int)ceil(c->y1); k++)
+        for (int s = 0; s < n; s++) {
+            char figure[BP_FIGURE_TEXT];
+            const double value = steps[s] * pow(10.0, k);
+            const double share = (c->y1 - log10(value)) / (c->y1 - c->y0);
+            if (share < 0.0 || share > 1.0)
+                continue;
+            const int row = c->plot.y + (int)lround(share * (c->plot.h - 1));
+            bp_cells_right(cells, in, c->plot.x - 1, row, BP_ROLE_DIM,
+                           bp_round_figure(value, figure));
+            bp_cells_put(cells, in, c->plot.x - 1, row, BP_ROLE_DIM, 0x2524);
+        }
+}
+
 static void draw_axes(const struct chart *c, struct bp_cells *cells, struct bp_rect in)
 {
-    char figure[BP_FIGURE_TEXT];
-    const double steps[] = {1.0, 0.5, 0.25};
-    double step = 1.0;
-    for (size_t s = 0; s < sizeof steps / sizeof *steps; s++) {
-        step = steps[s];
-        if ((c->y1 - c->y0) / step >= 2.0)
-            break;
-    }
-    for (double y = ceil(c->y0 / step) * step; y <= c->y1; y += step) {
-        const double share = (c->y1 - y) / (c->y1 - c->y0);
-        const int row = c->plot.y + (int)lround(share * (c->plot.h - 1));
-        bp_cells_right(cells, in, c->plot.x - 1, row, BP_ROLE_DIM, bp_figure(pow(10.0, y), figure));
-        bp_cells_put(cells, in, c->plot.x - 1, row, BP_ROLE_DIM, 0x2524);
-    }
+    draw_error_axis(c, cells, in);
     const int y = c->plot.y + c->plot.h;
     int free_from = c->plot.x;
     const double width = c->x1 - c->x0, tick = width > 4.0 ? 1.0 : width > 1.0 ? 0.5 : 0.1;
@@ -128,10 +133,9 @@ static void draw_axes(const struct chart *c, struct bp_cells *cells, struct bp_r
     }
 }
 
-static void draw_legend(struct bp_cells *cells, struct bp_rect in, bool ascii)
+static void draw_legend(struct bp_cells *cells, struct bp_rect in)
 {
     const int y = in.y + in.h - 1;
-    (void)ascii;
     int x = bp_cells_text(cells, in, in.x, y, BP_ROLE_SLIDER, "\xE2\x97\x8F plan");
     x = bp_cells_text(cells, in, x + 1, y, BP_ROLE_CURVE, "\xE2\x94\x80 optimum");
     x = bp_cells_text(cells, in, x + 1, y, BP_ROLE_UNIFORM, ". uniform");
@@ -158,7 +162,7 @@ static void render(const struct bp_app *app, struct bp_cells *cells, struct bp_r
     bp_canvas_draw(canvas, cells);
     bp_canvas_free(canvas);
     draw_axes(&c, cells, in);
-    draw_legend(cells, in, cells->ascii);
+    draw_legend(cells, in);
 }
 
 static void title(const struct bp_app *app, char *text, size_t n)

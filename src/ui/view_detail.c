@@ -27,21 +27,15 @@ static void new_line(struct pen *p)
     p->y++;
 }
 
-static void size_of(struct pen *p, double bits)
-{
-    char size[BP_SIZE_TEXT];
-    put(p, BP_ROLE_VALUE, bp_size_format((uint64_t)(bits / 8.0 + 0.5), size));
-}
-
-/* "3-bit codes, 4-bit scales of 64, BF16 over 256 of those" */
+/* "3-bit codes, 4-bit scales of 64, BF16 of 256" */
 static void config_words(const struct bp_config *c, char *text, size_t n)
 {
     char type[8];
     snprintf(type, sizeof type, "%s", bp_scale_type_name((enum bp_scale_type)c->b2));
     for (char *p = type; *p; p++)
         *p = *p >= 'a' && *p <= 'z' ? (char)(*p - 'a' + 'A') : *p;
-    snprintf(text, n, "%u-bit codes, a %u-bit scale each %" PRIu32 ", %s each %" PRIu32 " scales",
-             c->b0, c->b1, c->B0, type, c->B1);
+    snprintf(text, n, "%u-bit codes, %u-bit scales of %" PRIu32 ", %s of %" PRIu32, c->b0, c->b1,
+             c->B0, type, c->B1);
 }
 
 static void what_it_is(struct pen *p, const struct bp_table_matrix *m)
@@ -56,22 +50,27 @@ static void what_it_is(struct pen *p, const struct bp_table_matrix *m)
     new_line(p);
 }
 
+static bool ranks_differ(const struct bp_table *t)
+{
+    for (size_t j = 1; j < t->n_candidates; j++)
+        if (t->candidates[j].rank != t->candidates[0].rank)
+            return true;
+    return false;
+}
+
 static void what_it_got(struct pen *p, const struct bp_plan *plan, size_t i)
 {
     const struct bp_table *t = plan->table;
     const struct bp_candidate *c = &t->candidates[plan->choice[i]];
     const size_t cell = i * t->n_candidates + plan->choice[i];
-    const double params = (double)t->matrices[i].d * (double)t->matrices[i].k;
     char text[160], figure[BP_FIGURE_TEXT];
-    put(p, BP_ROLE_SLIDER, bp_printable(bp_candidate_format(c, text)).text);
-    snprintf(text, sizeof text, "  %.4f", (double)t->storage[cell] / params);
-    put(p, BP_ROLE_VALUE, text);
-    put(p, BP_ROLE_DIM, " bits/param = ");
-    size_of(p, (double)t->storage[cell]);
-    new_line(p);
     if (!c->foreign) {
         config_words(&c->config, text, sizeof text);
         put(p, BP_ROLE_DIM, text);
+        if (ranks_differ(t)) {
+            snprintf(text, sizeof text, ", rank %" PRIu32, c->rank);
+            put(p, BP_ROLE_DIM, text);
+        }
         new_line(p);
     }
     put(p, BP_ROLE_DIM, "error ");
@@ -88,18 +87,57 @@ static void what_it_got(struct pen *p, const struct bp_plan *plan, size_t i)
     new_line(p);
 }
 
-static void alternative(struct pen *p, const struct bp_plan *plan, size_t i, uint32_t j)
+/* --- what it has beside what it could have --- */
+
+enum { LABEL = 6, CONFIG = 19, RANK = 5, BITS = 6, MEMORY = 12, ERROR = 8, TEXT_WIDTH = 52 };
+
+static void right_column(struct pen *p, int width, unsigned role, const char *text)
+{
+    p->x += width;
+    bp_cells_right(p->cells, p->in, p->x, p->y, role, text);
+}
+
+static void choices_head(struct pen *p, const struct bp_table *t)
+{
+    p->x += LABEL;
+    bp_cells_text(p->cells, p->in, p->x, p->y, BP_ROLE_TITLE, "config");
+    p->x += CONFIG - 1 + (ranks_differ(t) ? RANK : 0);
+    right_column(p, BITS, BP_ROLE_TITLE, "bits");
+    right_column(p, MEMORY, BP_ROLE_TITLE, "memory");
+    right_column(p, ERROR, BP_ROLE_TITLE, "error");
+    new_line(p);
+}
+
+/* A line of the little table: the chosen candidate as it is, another by what it changes. */
+static void choice_line(struct pen *p, const struct bp_plan *plan, size_t i, uint32_t j,
+                        const char *label)
 {
     const struct bp_table *t = plan->table;
-    char text[BP_CANDIDATE_TEXT], figure[BP_FIGURE_TEXT];
+    const struct bp_candidate *c = &t->candidates[j];
     const size_t row = i * t->n_candidates, now = row + plan->choice[i];
-    const double bits = (double)t->storage[row + j] - (double)t->storage[now];
-    const double error = t->error[row + j] - t->error[now];
-    put(p, BP_ROLE_VALUE, bp_printable(bp_candidate_format(&t->candidates[j], text)).text);
-    put(p, BP_ROLE_DIM, bits < 0 ? "  frees " : "  takes ");
-    size_of(p, fabs(bits));
-    put(p, BP_ROLE_DIM, error < 0 ? ", saves error " : ", costs error ");
-    put(p, BP_ROLE_VALUE, bp_figure(fabs(error), figure));
+    const bool chosen = j == plan->choice[i];
+    const unsigned role = chosen ? BP_ROLE_SLIDER : BP_ROLE_VALUE;
+    const double params = (double)t->matrices[i].d * (double)t->matrices[i].k;
+    const uint64_t is = t->storage[row + j], was = t->storage[now];
+    const double error = t->error[row + j] - (chosen ? 0.0 : t->error[now]);
+    char text[BP_CANDIDATE_TEXT], size[BP_SIZE_TEXT + 1], figure[BP_FIGURE_TEXT];
+    bp_cells_text(p->cells, p->in, p->x, p->y, BP_ROLE_DIM, label);
+    p->x += LABEL;
+    if (c->foreign || ranks_differ(t))
+        bp_candidate_format(c, text);
+    else
+        bp_config_format(&c->config, text);
+    bp_cells_text(p->cells, p->in, p->x, p->y, role, bp_printable(text).text);
+    p->x += CONFIG - 1 + (ranks_differ(t) ? RANK : 0);
+    snprintf(text, sizeof text, "%.3f", (double)is / params);
+    right_column(p, BITS, role, text);
+    size[0] = is < was ? '-' : '+';
+    bp_size_format(((is < was ? was - is : chosen ? is : is - was) + 4) / 8, size + 1);
+    right_column(p, MEMORY, role, chosen ? size + 1 : size);
+    bp_figure(error, figure);
+    snprintf(text, sizeof text, "%s%s", error > 0 && !chosen ? "+" : "", figure);
+    right_column(p, ERROR, role, text);
+    new_line(p);
 }
 
 static void what_else(struct pen *p, const struct bp_app *app, size_t i)
@@ -108,31 +146,27 @@ static void what_else(struct pen *p, const struct bp_app *app, size_t i)
     struct bp_matrix_prices prices;
     char figure[BP_FIGURE_TEXT];
     bp_planner_prices(app->problem->planner, i, plan->choice[i], plan->shadow_price, &prices);
-    put(p, BP_ROLE_DIM, "next step up    ");
+    choices_head(p, plan->table);
+    choice_line(p, plan, i, plan->choice[i], "now");
+    const struct bp_bookmark *kept =
+        app->view.compare >= 0 ? &app->session.bookmarks[app->view.compare] : NULL;
+    if (kept && bp_bookmark_fits(kept, plan->table))
+        choice_line(p, plan, i, kept->choice[i], "kept");
     if (prices.has_up)
-        alternative(p, plan, i, prices.up);
-    else
-        put(p, BP_ROLE_DIM, "none: more bits save nothing here");
-    new_line(p);
-    put(p, BP_ROLE_DIM, "next step down  ");
+        choice_line(p, plan, i, prices.up, "more");
     if (prices.has_down)
-        alternative(p, plan, i, prices.down);
-    else
-        put(p, BP_ROLE_DIM, "none: nothing smaller is allowed");
-    new_line(p);
-    put(p, BP_ROLE_DIM, "runner-up       ");
+        choice_line(p, plan, i, prices.down, "less");
     if (!prices.has_runner_up) {
-        put(p, BP_ROLE_DIM, "none: nothing else is allowed");
+        put(p, BP_ROLE_DIM, "nothing else is allowed here");
         new_line(p);
         return;
     }
-    alternative(p, plan, i, prices.runner_up);
-    new_line(p);
-    if (isfinite(prices.flip_price)) {
+    choice_line(p, plan, i, prices.runner_up, "rival");
+    if (isfinite(prices.flip_price) && prices.flip_price > 0.0) {
         const double mib = 8.0 * 1024.0 * 1024.0;
-        put(p, BP_ROLE_DIM, "                takes over when a MiB is worth error ");
+        put(p, BP_ROLE_DIM, "rival wins at ");
         put(p, BP_ROLE_VALUE, bp_figure(prices.flip_price * mib, figure));
-        put(p, BP_ROLE_DIM, "; now ");
+        put(p, BP_ROLE_DIM, " error a MiB; price now ");
         put(p, BP_ROLE_VALUE, bp_figure(plan->shadow_price * mib, figure));
         new_line(p);
     }
@@ -154,11 +188,11 @@ static void what_binds(struct pen *p, const struct bp_app *app)
             put(p, BP_ROLE_PINNED, kinds[k].word);
             any = true;
         }
-    put(p, BP_ROLE_DIM, any ? "  (X: free)" : "no constraint of its own  (p pin, x ban, F floor)");
+    put(p, BP_ROLE_DIM, any ? "  (X: free)" : "no constraint of its own");
     new_line(p);
 }
 
-/* Its error over bits: candidates as dots, those that constraints forbid left out, the chosen one
+/* Its error (log) over bits: candidates as dots, dim where constraints forbid them, the chosen one
  * marked. */
 static void own_curve(const struct bp_app *app, struct bp_cells *cells, struct bp_rect r, size_t i)
 {
@@ -177,18 +211,20 @@ static void own_curve(const struct bp_app *app, struct bp_cells *cells, struct b
         y0 = error[j] < y0 ? error[j] : y0;
         y1 = error[j] > y1 ? error[j] : y1;
     }
-    if (!(x1 > x0) || !(y1 > y0) || r.h < 3 || r.w < 20)
+    if (!(x1 > x0) || !(y1 > y0) || r.h < 4 || r.w < 20)
         return;
     char figure[BP_FIGURE_TEXT];
-    const struct bp_rect plot = {r.x + 9, r.y, r.w - 9, r.h - 1};
+    const struct bp_rect plot = {r.x + 8, r.y, r.w - 8, r.h - 1};
     struct bp_canvas *canvas = bp_canvas_new(cells, plot);
     if (!canvas)
         return;
     const double w = bp_canvas_width(canvas) - 1, h = bp_canvas_height(canvas) - 1;
-    for (size_t j = 0; j < t->n_candidates; j++)
-        if (error[j] > 0.0 && bp_planner_allows(app->problem->planner, i, j))
-            bp_canvas_dot(canvas, ((double)storage[j] / params - x0) / (x1 - x0) * w,
-                          log(y1 / error[j]) / log(y1 / y0) * h, BP_ROLE_UNIFORM);
+    for (int allowed = 0; allowed < 2; allowed++) /* allowed ones on top */
+        for (size_t j = 0; j < t->n_candidates; j++)
+            if (error[j] > 0.0 && bp_planner_allows(app->problem->planner, i, j) == allowed)
+                bp_canvas_dot(canvas, ((double)storage[j] / params - x0) / (x1 - x0) * w,
+                              log(y1 / error[j]) / log(y1 / y0) * h,
+                              allowed ? BP_ROLE_UNIFORM : BP_ROLE_DIM);
     const uint32_t c = plan->choice[i];
     if (error[c] > 0.0)
         bp_canvas_mark(canvas, ((double)storage[c] / params - x0) / (x1 - x0) * w,
@@ -199,7 +235,7 @@ static void own_curve(const struct bp_app *app, struct bp_cells *cells, struct b
     bp_cells_right(cells, r, plot.x - 1, r.y + plot.h - 1, BP_ROLE_DIM, bp_figure(y0, figure));
     bp_cells_printf(cells, r, plot.x, r.y + r.h - 1, BP_ROLE_DIM, "%.2f", x0);
     char text[32];
-    snprintf(text, sizeof text, "%.2f bits/param", x1);
+    snprintf(text, sizeof text, plot.w >= 24 ? "%.2f bits/param" : "%.2f b/p", x1);
     bp_cells_right(cells, r, r.x + r.w, r.y + r.h - 1, BP_ROLE_DIM, text);
 }
 
@@ -208,6 +244,11 @@ static void render(const struct bp_app *app, struct bp_cells *cells, struct bp_r
     if (!app->source)
         return;
     struct pen p = {cells, in, in.x, in.y};
+    /* The curve stands beside the text where that leaves room, else below. */
+    const int text = TEXT_WIDTH + (ranks_differ(app->source->table) ? RANK : 0);
+    const int side = in.w - text;
+    if (side >= 24)
+        p.in.w = text - 1;
     const struct bp_table_matrix *m = &app->source->table->matrices[app->view.row];
     const int64_t i = bp_app_part(app, app->view.row);
     what_it_is(&p, m);
@@ -218,7 +259,9 @@ static void render(const struct bp_app *app, struct bp_cells *cells, struct bp_r
     what_it_got(&p, app->plan, (size_t)i);
     what_else(&p, app, (size_t)i);
     what_binds(&p, app);
-    own_curve(app, cells, (struct bp_rect){in.x, p.y, in.w, in.y + in.h - p.y}, (size_t)i);
+    const struct bp_rect beside = {in.x + text, in.y, side, in.h};
+    const struct bp_rect below = {in.x, p.y, in.w, in.y + in.h - p.y};
+    own_curve(app, cells, side >= 24 ? beside : below, (size_t)i);
 }
 
 /* The name, from its end where it is long: there it differs. */

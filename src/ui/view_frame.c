@@ -1,29 +1,39 @@
-/* The screen around the panels: header, tabs, message or prompt, keys, help, and the card that
+/* The screen around the panels: header, tabs, message or prompt, keys, and the card that
  * says that the terminal is too small. */
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "engine/printable.h"
-#include "ui/command_words.h"
 #include "ui/job.h"
 #include "ui/view.h"
 
 /* --- header --- */
 
+/* What is measured, as long as there is room for. */
 static void right_part(const struct bp_app *app, struct bp_cells *cells, struct bp_rect r, int left)
 {
     const struct bp_source *s = app->source;
-    char text[160], job[100];
-    const uint64_t cells_all = (uint64_t)s->table->n_matrices * s->table->n_candidates;
-    const bool measuring = app->job && bp_job_words(app->job, app->clock, job, sizeof job);
-    if (measuring)
-        snprintf(text, sizeof text, "%s ", job);
-    else
-        snprintf(text, sizeof text, "table %zu x %zu  measured %.0f %%%s ", s->table->n_matrices,
-                 s->table->n_candidates, 100.0 * (double)s->n_cells_measured / (double)cells_all,
-                 bp_history_changed(app->history) ? "  unsaved" : "");
-    const struct bp_rect right = {left + 1, r.y, r.x + r.w - left - 1, 1};
-    bp_cells_right(cells, right, r.x + r.w, r.y, measuring ? BP_ROLE_WARNING : BP_ROLE_DIM, text);
+    const struct bp_table *t = s->table;
+    const double cells_all = (double)t->n_matrices * (double)t->n_candidates;
+    const double share = floor(100.0 * (double)s->n_cells_measured / cells_all);
+    const char *unsaved = bp_app_would_lose(app) ? "  unsaved" : "";
+    char text[4][160];
+    const bool measuring = app->job && bp_job_words(app->job, app->clock, text[0], sizeof text[0]);
+    if (!measuring)
+        snprintf(text[0], sizeof text[0], "%zu matrices x %zu candidates  measured %.0f %%%s",
+                 t->n_matrices, t->n_candidates, share, unsaved);
+    snprintf(text[1], sizeof text[1], "%zu x %zu  measured %.0f %%%s", t->n_matrices,
+             t->n_candidates, share, unsaved);
+    snprintf(text[2], sizeof text[2], "measured %.0f %%%s", share, unsaved);
+    snprintf(text[3], sizeof text[3], "%.0f %%%s", share, unsaved);
+    for (int i = 0; i < 4; i++) {
+        const int start = r.x + r.w - 1 - bp_text_width(text[i]);
+        if (start <= left)
+            continue;
+        bp_cells_text(cells, r, start, r.y, measuring ? BP_ROLE_WARNING : BP_ROLE_DIM, text[i]);
+        break;
+    }
 }
 
 /* The rank that all candidates have, -1 where they differ. */
@@ -131,6 +141,121 @@ static void prompt_line(const struct bp_app *app, struct bp_cells *cells, struct
     cells->cursor_y = r.y;
 }
 
+/* Of the keys of an action the one that takes least room, arrows as arrows. */
+static const char *short_key(const struct bp_app *app, enum bp_action action, char text[24])
+{
+    static const char *const arrows[][2] = {{"Left", "\xE2\x86\x90"},
+                                            {"Right", "\xE2\x86\x92"},
+                                            {"Up", "\xE2\x86\x91"},
+                                            {"Down", "\xE2\x86\x93"}};
+    const struct bp_keymap *keymap = &app->keymap;
+    text[0] = '\0';
+    for (size_t i = 0; i < keymap->n; i++) {
+        char key[24];
+        const struct bp_binding *b = &keymap->at[i];
+        if (b->action != action || bp_keymap_find(keymap, b->key) != action)
+            continue;
+        bp_key_name(b->key, key);
+        for (size_t k = 0; !app->ascii && k < sizeof arrows / sizeof *arrows; k++)
+            if (strcmp(key, arrows[k][0]) == 0)
+                snprintf(key, sizeof key, "%s", arrows[k][1]);
+        /* Of two as short, a letter: it is under the fingers already. */
+        const int wins = bp_text_width(text) - bp_text_width(key);
+        if (!*text || wins > 0 || (wins == 0 && (unsigned char)text[0] >= 0x80))
+            memcpy(text, key, sizeof key);
+    }
+    return text;
+}
+
+/* What the keys do in the panel that has them, where there is nothing more important to say. */
+static const struct hint {
+    enum bp_panel panel;
+    enum bp_action actions[4]; /* [n] */
+    int n;
+    const char *label;
+} hints[] = {
+#define MOVE                                                                                      \
+    {                                                                                             \
+        BP_ACTION_CURSOR_LEFT, BP_ACTION_CURSOR_DOWN, BP_ACTION_CURSOR_UP, BP_ACTION_CURSOR_RIGHT \
+    }
+#define DOWN_UP                                    \
+    {                                              \
+        BP_ACTION_CURSOR_DOWN, BP_ACTION_CURSOR_UP \
+    }
+#define LEFT_RIGHT                                    \
+    {                                                 \
+        BP_ACTION_CURSOR_LEFT, BP_ACTION_CURSOR_RIGHT \
+    }
+    {BP_PANEL_MAP, MOVE, 4, "move"},
+    {BP_PANEL_MAP, {BP_ACTION_METRIC}, 1, "figure"},
+    {BP_PANEL_MAP, {BP_ACTION_ZOOM_IN, BP_ACTION_ZOOM_OUT}, 2, "zoom"},
+    {BP_PANEL_MAP, {BP_ACTION_CHOOSE}, 1, "open"},
+    {BP_PANEL_MAP, {BP_ACTION_PIN}, 1, "pin"},
+    {BP_PANEL_MAP, {BP_ACTION_BAN}, 1, "ban"},
+    {BP_PANEL_MAP, {BP_ACTION_FLOOR}, 1, "floor"},
+    {BP_PANEL_MAP, {BP_ACTION_CEIL}, 1, "ceiling"},
+    {BP_PANEL_MAP, {BP_ACTION_FREE}, 1, "free"},
+    {BP_PANEL_MAP, {BP_ACTION_TIE}, 1, "tie"},
+    {BP_PANEL_CURVE, LEFT_RIGHT, 2, "along the curve"},
+    {BP_PANEL_CURVE, {BP_ACTION_BUDGET_DOWN_COARSE, BP_ACTION_BUDGET_UP_COARSE}, 2, "by 0.1"},
+    {BP_PANEL_CURVE, {BP_ACTION_BUDGET_DOWN_FINE, BP_ACTION_BUDGET_UP_FINE}, 2, "by 0.001"},
+    {BP_PANEL_DETAIL, MOVE, 4, "next matrix"},
+    {BP_PANEL_DETAIL, {BP_ACTION_PIN}, 1, "pin"},
+    {BP_PANEL_DETAIL, {BP_ACTION_BAN}, 1, "ban"},
+    {BP_PANEL_DETAIL, {BP_ACTION_FLOOR}, 1, "floor"},
+    {BP_PANEL_DETAIL, {BP_ACTION_CEIL}, 1, "ceiling"},
+    {BP_PANEL_DETAIL, {BP_ACTION_FREE}, 1, "free"},
+    {BP_PANEL_GRID, MOVE, 4, "move"},
+    {BP_PANEL_GRID, {BP_ACTION_TOGGLE}, 1, "flip the switch"},
+    {BP_PANEL_MEMORY, DOWN_UP, 2, "choose"},
+    {BP_PANEL_MEMORY, LEFT_RIGHT, 2, "less, more"},
+    {BP_PANEL_MEMORY, {BP_ACTION_CHOOSE}, 1, "type it"},
+    {BP_PANEL_MEMORY, {BP_ACTION_FIT_CARD}, 1, "the budget that just fits"},
+    {BP_PANEL_PLANS, DOWN_UP, 2, "choose"},
+    {BP_PANEL_PLANS, {BP_ACTION_CHOOSE}, 1, "back to it"},
+    {BP_PANEL_PLANS, {BP_ACTION_COMPARE}, 1, "compare"},
+    {BP_PANEL_PLANS, {BP_ACTION_DELETE}, 1, "forget"},
+#undef MOVE
+#undef DOWN_UP
+#undef LEFT_RIGHT
+};
+
+static void hint_line(const struct bp_app *app, struct bp_cells *cells, struct bp_rect r)
+{
+    int x = r.x + 1;
+    for (size_t i = 0; i < sizeof hints / sizeof *hints; i++) {
+        char keys[128] = "", key[24];
+        if (hints[i].panel != app->view.focus)
+            continue;
+        for (int k = 0; k < hints[i].n; k++) {
+            const size_t used = strlen(keys);
+            snprintf(keys + used, sizeof keys - used, "%s%s", used ? " " : "",
+                     short_key(app, hints[i].actions[k], key));
+        }
+        if (x + bp_text_width(keys) + bp_text_width(hints[i].label) + 1 > r.x + r.w)
+            break;
+        x = bp_cells_text(cells, r, x, r.y, BP_ROLE_KEY, keys);
+        x = bp_cells_printf(cells, r, x, r.y, BP_ROLE_DIM, " %s", hints[i].label) + 2;
+    }
+}
+
+/* A long message takes the row above, too, broken at a blank. */
+static void message_lines(const struct bp_app *app, struct bp_cells *cells, struct bp_rect r)
+{
+    const struct bp_rect above = {r.x, r.y - 1, r.w, 1};
+    const char *rest = app->message;
+    size_t cut = 0;
+    if (bp_text_width(rest) + 1 > r.w) {
+        /* Bytes stand for columns here: a message with wide characters breaks early. */
+        for (size_t i = 0; rest[i] && (int)i + 1 < r.w; i++)
+            cut = rest[i] == ' ' ? i : cut;
+        bp_cells_fill(cells, above, BP_ROLE_TEXT, ' ');
+        bp_cells_printf(cells, above, r.x, above.y, app->message_role, " %.*s", (int)cut, rest);
+        rest += cut + (cut > 0);
+    }
+    bp_cells_printf(cells, r, r.x, r.y, app->message_role, " %s", rest);
+}
+
 void bp_render_message(const struct bp_app *app, struct bp_cells *cells, struct bp_rect r)
 {
     if (app->prompt.kind != BP_PROMPT_NONE) {
@@ -153,7 +278,9 @@ void bp_render_message(const struct bp_app *app, struct bp_cells *cells, struct 
         return;
     }
     if (app->message[0])
-        bp_cells_printf(cells, r, r.x, r.y, app->message_role, " %s", app->message);
+        message_lines(app, cells, r);
+    else
+        hint_line(app, cells, r);
 }
 
 /* --- keys --- */
@@ -170,15 +297,6 @@ static int next_label(const struct bp_app *app, int action)
     return BP_N_ACTIONS;
 }
 
-/* A key as short as it goes: arrows as arrows. */
-static const char *short_key(const struct bp_app *app, enum bp_action action, char text[24])
-{
-    bp_keymap_key(&app->keymap, action, text);
-    if (strcmp(text, "Left") == 0)
-        return "\xE2\x86\x90";
-    return strcmp(text, "Right") == 0 ? "\xE2\x86\x92" : text;
-}
-
 /* Two keys for the budget, one for the others. */
 static int label_width(const struct bp_app *app, enum bp_action action, char keys[64])
 {
@@ -191,10 +309,26 @@ static int label_width(const struct bp_app *app, enum bp_action action, char key
     return bp_text_width(keys) + bp_text_width(bp_action_row(action)->label) + 3;
 }
 
+/* The next action of a footer that is `room` wide; help and quit are always among them. `used` is
+ * what those before take. */
+static int next_in_footer(const struct bp_app *app, int action, int room, int used)
+{
+    char keys[64];
+    int kept = 0;
+    for (int a = BP_ACTION_HELP; a < BP_N_ACTIONS; a = next_label(app, a))
+        kept += label_width(app, (enum bp_action)a, keys);
+    for (action = next_label(app, action); action < BP_ACTION_HELP;
+         action = next_label(app, action))
+        if (used + label_width(app, (enum bp_action)action, keys) + kept <= room)
+            break;
+    return action;
+}
+
 void bp_render_footer(const struct bp_app *app, struct bp_cells *cells, struct bp_rect r)
 {
     int x = r.x;
-    for (int a = next_label(app, -1); a < BP_N_ACTIONS; a = next_label(app, a)) {
+    for (int a = next_in_footer(app, -1, r.w, 0); a < BP_N_ACTIONS;
+         a = next_in_footer(app, a, r.w, x - r.x)) {
         char keys[64];
         const int start = x, w = label_width(app, (enum bp_action)a, keys);
         x = bp_cells_text(cells, r, x + 1, r.y, BP_ROLE_KEY, keys);
@@ -207,7 +341,8 @@ void bp_render_footer(const struct bp_app *app, struct bp_cells *cells, struct b
 enum bp_action bp_footer_at(const struct bp_app *app, struct bp_rect r, int x)
 {
     int start = r.x;
-    for (int a = next_label(app, -1); a < BP_N_ACTIONS; a = next_label(app, a)) {
+    for (int a = next_in_footer(app, -1, r.w, 0); a < BP_N_ACTIONS;
+         a = next_in_footer(app, a, r.w, start - r.x)) {
         char keys[64];
         const int w = label_width(app, (enum bp_action)a, keys);
         if (x >= start && x < start + w)
@@ -215,103 +350,6 @@ enum bp_action bp_footer_at(const struct bp_app *app, struct bp_rect r, int x)
         start += w;
     }
     return BP_N_ACTIONS;
-}
-
-/* --- help --- */
-
-static const struct {
-    const char *word, *args, *help;
-} command_rows[] = {
-#define COMMAND_ROW(word, args, help) {#word, args, help},
-    BP_COMMANDS(COMMAND_ROW)
-#undef COMMAND_ROW
-};
-enum { N_COMMANDS = sizeof command_rows / sizeof *command_rows };
-
-static const struct {
-    const char *word, *meaning;
-} glossary[] = {
-    {"bits/param", "storage of the planned matrices over their parameters (Eq. 3)"},
-    {"effective", "the same with the low-rank parts, at 16 bits, added"},
-    {"error", "squared (weighted) Frobenius norm of W - (Q + L1 L2), summed"},
-    {"relative", "error over the error of keeping nothing"},
-    {"config",
-     "nf3:u8:fp32:64:256 = b0, b1, b2, B0, B1: 3-bit codes, 8-bit scales of 64 elements,"},
-    {"", "an FP32 scale for 256 of those"},
-    {"rank", "columns of L1, rows of L2: the low-rank part, trained later"},
-    {"optimal", "proved: no plan within the budget has a smaller error"},
-    {"uniform", "one config for all matrices"},
-    {"NF3 NF4", "QLoRA's uniform configs, low-rank part at zero"},
-    {"optimum", "the least error at every budget: the frontier"},
-    {"# and !", "on the map: a matrix that is pinned, or bound otherwise, by name"},
-    {"hatched", "not measured yet: no part of the plan"},
-};
-enum { N_WORDS = sizeof glossary / sizeof *glossary };
-
-/* Paints line `line` of the help at y, or only counts when cells is NULL. Returns lines in all. */
-static int help_text(const struct bp_app *app, struct bp_cells *cells, struct bp_rect in, int first)
-{
-    int line = 0;
-    const char *group = "";
-    for (int a = 0; a < BP_N_ACTIONS; a++) {
-        const struct bp_action_row *row = bp_action_row((enum bp_action)a);
-        char keys[64] = "";
-        if (strcmp(row->group, group) != 0) {
-            group = row->group;
-            if (cells && line >= first)
-                bp_cells_text(cells, in, in.x, in.y + line - first, BP_ROLE_TITLE, group);
-            line++;
-        }
-        for (size_t i = 0; i < app->keymap.n; i++) {
-            char key[24];
-            const struct bp_binding *b = &app->keymap.at[i];
-            if ((int)b->action != a || (int)bp_keymap_find(&app->keymap, b->key) != a)
-                continue;
-            const size_t used = strlen(keys);
-            snprintf(keys + used, sizeof keys - used, "%s%s", used ? " " : "",
-                     bp_key_name(b->key, key));
-        }
-        if (cells && line >= first) {
-            bp_cells_text(cells, in, in.x + 2, in.y + line - first, BP_ROLE_KEY, keys);
-            bp_cells_text(cells, in, in.x + 16, in.y + line - first, BP_ROLE_TEXT, row->help);
-        }
-        line++;
-    }
-    if (cells && line >= first)
-        bp_cells_text(cells, in, in.x, in.y + line - first, BP_ROLE_TITLE,
-                      "Command line (:), Tab completes, Up recalls");
-    line++;
-    for (int i = 0; i < N_COMMANDS; i++, line++)
-        if (cells && line >= first) {
-            int x = bp_cells_text(cells, in, in.x + 2, in.y + line - first, BP_ROLE_KEY,
-                                  command_rows[i].word);
-            bp_cells_text(cells, in, x + 1, in.y + line - first, BP_ROLE_DIM, command_rows[i].args);
-            bp_cells_text(cells, in, in.x + 22, in.y + line - first, BP_ROLE_TEXT,
-                          command_rows[i].help);
-        }
-    if (cells && line >= first)
-        bp_cells_text(cells, in, in.x, in.y + line - first, BP_ROLE_TITLE, "Words");
-    line++;
-    for (int i = 0; i < N_WORDS; i++, line++)
-        if (cells && line >= first) {
-            bp_cells_text(cells, in, in.x + 2, in.y + line - first, BP_ROLE_VALUE,
-                          glossary[i].word);
-            bp_cells_text(cells, in, in.x + 16, in.y + line - first, BP_ROLE_TEXT,
-                          glossary[i].meaning);
-        }
-    return line;
-}
-
-int bp_help_lines(const struct bp_app *app)
-{
-    return help_text(app, NULL, (struct bp_rect){0, 0, 0, 0}, 0);
-}
-
-void bp_render_help(const struct bp_app *app, struct bp_cells *cells, struct bp_rect r)
-{
-    bp_cells_fill(cells, r, BP_ROLE_TEXT, ' ');
-    bp_cells_frame(cells, r, true, "Help: Up, Down, PageDown scroll, any other key closes");
-    help_text(app, cells, bp_rect_inset(r, 1), app->view.help_scroll);
 }
 
 /* --- too small --- */

@@ -13,6 +13,7 @@ enum { LABEL = 11, MAX_WIDTH = 6 };
 struct grid {
     struct bp_rect cells; /* the cells' part of the panel */
     size_t n_columns;
+    int height;                 /* rows of the screen that a kind takes */
     int width;                  /* columns of the screen a cell takes */
     int group;                  /* columns of the map that share a cell: 1, 2, 4 ... */
     size_t n_cells, first_cell; /* across, after grouping; the first one shown */
@@ -54,6 +55,7 @@ static struct grid grid_of(const struct bp_app *app, struct bp_rect in)
 {
     struct grid g = {.cells = {in.x + LABEL, in.y + 1, in.w - LABEL, in.h - 2},
                      .n_columns = n_columns(app),
+                     .height = 1,
                      .width = 1,
                      .group = 1};
     int steps = app->view.zoom;
@@ -75,7 +77,9 @@ static struct grid grid_of(const struct bp_app *app, struct bp_rect in)
         if (g.first_cell + visible > g.n_cells)
             g.first_cell = g.n_cells - visible;
     }
-    const size_t kind = app->map.kind[app->view.row], h = g.cells.h > 0 ? (size_t)g.cells.h : 1;
+    g.height = g.cells.h >= 2 * (int)app->map.n_kinds ? 2 : 1;
+    const size_t kind = app->map.kind[app->view.row];
+    const size_t h = g.cells.h > 0 ? (size_t)(g.cells.h / g.height) : 1;
     if (app->map.n_kinds > h && kind >= h)
         g.first_kind = kind - h + 1;
     return g;
@@ -101,21 +105,18 @@ struct figure {
     double difference; /* bits/param above the plan that is compared */
 };
 
-static double kept_bits(const struct bp_app *app, size_t row)
+static double kept_bits(const struct bp_app *app, const struct bp_bookmark *kept, size_t row)
 {
-    const struct bp_bookmark *mark = &app->session.bookmarks[app->view.compare];
     const int64_t i = bp_app_part(app, row);
-    if (!app->plan || i == BP_NO_ROW || (size_t)i >= mark->n_choice ||
-        mark->n_choice != app->plan->table->n_matrices ||
-        mark->choice[i] >= app->plan->table->n_candidates)
+    if (!kept || i == BP_NO_ROW)
         return NAN;
     const struct bp_table *t = app->plan->table;
-    return (double)t->storage[(size_t)i * t->n_candidates + mark->choice[i]] /
+    return (double)t->storage[(size_t)i * t->n_candidates + kept->choice[i]] /
            ((double)t->matrices[i].d * (double)t->matrices[i].k);
 }
 
-static struct figure figure_of(const struct bp_app *app, const struct grid *g, size_t kind,
-                               size_t cell)
+static struct figure figure_of(const struct bp_app *app, const struct grid *g,
+                               const struct bp_bookmark *kept, size_t kind, size_t cell)
 {
     struct figure f = {0};
     double weight = 0.0;
@@ -137,7 +138,7 @@ static struct figure figure_of(const struct bp_app *app, const struct grid *g, s
             f.value += sum ? value : value * params;
             weight += params;
             if (app->view.compare >= 0)
-                f.difference += (value - kept_bits(app, rows[i])) * params;
+                f.difference += (value - kept_bits(app, kept, rows[i])) * params;
         }
     }
     if (weight > 0.0) {
@@ -212,6 +213,10 @@ static void paint_cell(const struct bp_app *app, struct bp_cells *cells, struct 
 {
     if (f->n == 0)
         return;
+    if (!app->plan) { /* nothing to say of a matrix */
+        bp_cells_put(cells, at, at.x, at.y, BP_ROLE_DIM, 0x00B7);
+        return;
+    }
     if (f->unmeasured == f->n) {
         bp_cells_fill(cells, at, BP_ROLE_HATCHED, 0x2571);
         return;
@@ -222,8 +227,10 @@ static void paint_cell(const struct bp_app *app, struct bp_cells *cells, struct 
     }
     const unsigned role = BP_ROLE_HEAT + (unsigned)bp_heat(f->value, s.lo, s.hi, s.log);
     bp_cells_fill(cells, at, role, ' ');
-    if (app->view.metric == BP_METRIC_BITS && at.w >= 3)
-        bp_cells_printf(cells, at, at.x, at.y, role, "%.1f", f->value);
+    const bool percent =
+        app->view.metric == BP_METRIC_SHARE || app->view.metric == BP_METRIC_RELATIVE;
+    if ((app->view.metric == BP_METRIC_BITS || percent) && at.w >= 4)
+        bp_cells_printf(cells, at, at.x, at.y, role, f->value < 99.95 ? "%.1f" : "%.0f", f->value);
     else
         bp_cells_put(cells, at, at.x, at.y, role, (uint32_t)digit_of(app, s, f->value));
     if (f->unmeasured)
@@ -233,7 +240,8 @@ static void paint_cell(const struct bp_app *app, struct bp_cells *cells, struct 
 static struct bp_rect cell_rect(const struct grid *g, size_t kind, size_t cell)
 {
     return (struct bp_rect){g->cells.x + (int)(cell - g->first_cell) * g->width,
-                            g->cells.y + (int)(kind - g->first_kind), g->width, 1};
+                            g->cells.y + (int)(kind - g->first_kind) * g->height, g->width,
+                            g->height};
 }
 
 /* Layer numbers over the columns, as many as there is room for. */
@@ -277,7 +285,7 @@ static void paint_legend(const struct bp_app *app, struct bp_cells *cells, struc
         return;
     }
     if (!(s.hi > 0.0)) {
-        bp_cells_printf(cells, in, in.x, y, BP_ROLE_DIM, "%s: not known",
+        bp_cells_printf(cells, in, in.x, y, BP_ROLE_DIM, app->plan ? "%s: not known" : "no plan",
                         bp_metric_title(app->view.metric));
         return;
     }
@@ -300,7 +308,7 @@ static void paint_kinds(const struct bp_app *app, struct bp_cells *cells, struct
 {
     const size_t at = app->map.kind[app->view.row];
     for (size_t k = g->first_kind; k < app->map.n_kinds; k++) {
-        const int y = g->cells.y + (int)(k - g->first_kind);
+        const int y = g->cells.y + (int)(k - g->first_kind) * g->height;
         if (y >= g->cells.y + g->cells.h)
             break;
         const struct bp_rect label = {in.x, y, LABEL - 1, 1};
@@ -333,16 +341,20 @@ static void render(const struct bp_app *app, struct bp_cells *cells, struct bp_r
         return;
     const struct grid g = grid_of(app, in);
     const struct scale s = scale_of(app);
+    const struct bp_bookmark *kept =
+        app->view.compare >= 0 ? &app->session.bookmarks[app->view.compare] : NULL;
+    if (!app->plan || (kept && !bp_bookmark_fits(kept, app->plan->table)))
+        kept = NULL;
     paint_axis(app, cells, in, &g);
     paint_kinds(app, cells, in, &g);
     for (size_t k = g.first_kind; k < app->map.n_kinds; k++) {
-        if ((int)(k - g.first_kind) >= g.cells.h)
+        if ((int)(k - g.first_kind) * g.height >= g.cells.h)
             break;
         for (size_t c = g.first_cell; c < g.n_cells; c++) {
             struct bp_rect at = cell_rect(&g, k, c);
             if (at.x >= g.cells.x + g.cells.w)
                 break;
-            const struct figure f = figure_of(app, &g, k, c);
+            const struct figure f = figure_of(app, &g, kept, k, c);
             paint_cell(app, cells, bp_rect_clip(at, g.cells), s, &f);
         }
     }
@@ -445,7 +457,7 @@ static void mouse(struct bp_app *app, struct bp_rect in, const struct bp_event *
     if (!bp_rect_has(g.cells, event->x, event->y))
         return;
     const size_t cell = g.first_cell + (size_t)((event->x - g.cells.x) / g.width);
-    const size_t kind = g.first_kind + (size_t)(event->y - g.cells.y);
+    const size_t kind = g.first_kind + (size_t)((event->y - g.cells.y) / g.height);
     if (cell < g.n_cells && kind < app->map.n_kinds)
         go(app, (long)kind, (long)(cell * (size_t)g.group), 0, 0);
 }

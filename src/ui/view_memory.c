@@ -8,7 +8,7 @@
 #include "engine/printable.h"
 #include "ui/view.h"
 
-enum { N_COLUMNS = 1 + BP_N_TRAINING_WAYS, N_PARTS = 7, LABEL = 15, COLUMN = 13 };
+enum { N_COLUMNS = 1 + BP_N_TRAINING_WAYS, N_PARTS = 7, LABEL = 18 };
 
 /* What can be set, in the order of the panel. */
 #define SETTING_ROW(field, key, least, most, standard) {key, least, most},
@@ -18,6 +18,11 @@ static const struct {
 } settings[] = {BP_MEMORY_SETTINGS(SETTING_ROW)};
 #undef SETTING_ROW
 enum { N_SETTINGS = sizeof settings / sizeof *settings };
+
+static const char *const units[N_SETTINGS] = {"",     "tokens",    "sequences",
+                                              "bits", "sequences", "tokens"};
+/* The columns, in short. */
+static const char *const ways[N_COLUMNS] = {"run", "LoRA", "QAT", "full"};
 
 static uint64_t setting_value(const struct bp_memory_settings *m, int i)
 {
@@ -59,6 +64,12 @@ static bool part_known(const struct bp_memory_shape *s, int column, int part)
     return true;
 }
 
+/* The plan holds only the matrices that are measured yet. */
+static bool is_partial(const struct bp_app *app)
+{
+    return app->problem && app->problem->source->planned != app->problem->source->table;
+}
+
 static void columns_of(const struct bp_app *app, struct bp_memory_parts columns[N_COLUMNS])
 {
     bp_memory_run(app->plan, &app->shape, &app->session.memory, &columns[0]);
@@ -77,8 +88,9 @@ static int verdict(const struct bp_app *app, const struct bp_memory_parts *p,
     const uint64_t rest = fits ? card - p->total : p->total - card;
     bp_size_format(rest, size);
     if (!p->complete && fits) {
-        snprintf(text, sizeof text, "%s", words ? "fits as far as is known" : "as known");
-        return bp_cells_text(cells, clip, x, y, BP_ROLE_WARNING, text);
+        if (words)
+            return bp_cells_text(cells, clip, x, y, BP_ROLE_WARNING, "fits as far as is known");
+        return bp_cells_right(cells, clip, clip.x + clip.w, y, BP_ROLE_WARNING, "unknown");
     }
     if (!words)
         snprintf(text, sizeof text, "%c%s", fits ? '+' : '-', size);
@@ -86,7 +98,12 @@ static int verdict(const struct bp_app *app, const struct bp_memory_parts *p,
         snprintf(text, sizeof text, "fits, %s free", size);
     else
         snprintf(text, sizeof text, "does not fit, %s missing", size);
-    return bp_cells_text(cells, clip, x, y, fits ? BP_ROLE_GOOD : BP_ROLE_ERROR, text);
+    const unsigned role = fits ? BP_ROLE_GOOD : BP_ROLE_ERROR;
+    if (words)
+        return bp_cells_text(cells, clip, x, y, role, text);
+    /* In a column: at its right, or as a word where the figure is too long. */
+    const char *shown = bp_text_width(text) < clip.w ? text : fits ? "fits" : "lacks";
+    return bp_cells_right(cells, clip, clip.x + clip.w, y, role, shown);
 }
 
 /* A bar as long as the card is wide; what goes beyond is cut, with an arrow. */
@@ -111,15 +128,18 @@ static void bar(const struct bp_app *app, const struct bp_memory_parts *p, struc
 
 void bp_render_memory_line(const struct bp_app *app, struct bp_cells *cells, struct bp_rect r)
 {
+    static const char *const names[] = {"weights ", "low-rank ", "other ", "KV "};
     struct bp_memory_parts columns[N_COLUMNS];
     char size[BP_SIZE_TEXT];
     if (!app->plan)
         return;
     columns_of(app, columns);
-    int x = bp_cells_text(cells, r, r.x, r.y, BP_ROLE_TITLE, " Memory ");
+    int x = bp_cells_text(cells, r, r.x, r.y, BP_ROLE_WARNING,
+                          is_partial(app) ? " measured part: " : " ");
     for (int i = 0; i < 4; i++) {
-        x = bp_cells_text(cells, r, x + (i > 0), r.y, BP_ROLE_DIM, parts[i].name);
-        x = bp_cells_text(cells, r, x + 1, r.y, parts[i].role,
+        x = bp_cells_text(cells, r, x, r.y, BP_ROLE_DIM, i ? "  " : "");
+        x = bp_cells_text(cells, r, x, r.y, BP_ROLE_DIM, names[i]);
+        x = bp_cells_text(cells, r, x, r.y, parts[i].role,
                           part_known(&app->shape, 0, i)
                               ? bp_size_format(part_bytes(&columns[0], i), size)
                               : "unknown");
@@ -127,44 +147,69 @@ void bp_render_memory_line(const struct bp_app *app, struct bp_cells *cells, str
     x = bp_cells_text(cells, r, x, r.y, BP_ROLE_DIM, " = ");
     x = bp_cells_text(cells, r, x, r.y, BP_ROLE_VALUE, bp_size_format(columns[0].total, size));
     x = bp_cells_printf(cells, r, x, r.y, BP_ROLE_DIM,
-                        "  %s card: ", bp_size_format(app->session.memory.card_bytes, size));
+                        "  card %s: ", bp_size_format(app->session.memory.card_bytes, size));
     verdict(app, &columns[0], cells, r, x, r.y, true);
 }
 
 /* --- the panel --- */
 
-static void table(const struct bp_app *app, const struct bp_memory_parts columns[N_COLUMNS],
-                  struct bp_cells *cells, struct bp_rect in)
+/* Settings stand in two columns, in three where the panel is low. */
+static int settings_across(struct bp_rect in)
 {
-    static const char *const heads[N_COLUMNS] = {"run", "train LoRA", "train QAT", "train full"};
+    return in.h < N_PARTS + 8 ? 3 : 2;
+}
+
+static int settings_rows(struct bp_rect in)
+{
+    return (N_SETTINGS + settings_across(in) - 1) / settings_across(in);
+}
+
+static struct bp_rect setting_rect(struct bp_rect in, int i, int top)
+{
+    const int across = settings_across(in), w = in.w / across;
+    return (struct bp_rect){in.x + (i % across) * w, top + i / across, w, 1};
+}
+
+static int settings_top(struct bp_rect in)
+{
+    return in.y + in.h - settings_rows(in);
+}
+
+/* Part by part, then the totals; in a low panel the totals alone. Returns the row below. */
+static int table(const struct bp_app *app, const struct bp_memory_parts columns[N_COLUMNS],
+                 struct bp_cells *cells, struct bp_rect in)
+{
+    const int n_parts = in.h - settings_rows(in) >= N_PARTS + 3 ? N_PARTS : 0;
+    const int width = (in.w - LABEL) / N_COLUMNS < 13 ? (in.w - LABEL) / N_COLUMNS : 13;
+    static const char *const heads[N_COLUMNS] = {"run", "train LoRA", "QAT", "full"};
     char size[BP_SIZE_TEXT];
     for (int c = 0; c < N_COLUMNS; c++)
-        bp_cells_right(cells, in, in.x + LABEL + (c + 1) * COLUMN, in.y, BP_ROLE_TITLE, heads[c]);
-    for (int i = 0; i < N_PARTS; i++) {
+        bp_cells_right(cells, in, in.x + LABEL + (c + 1) * width, in.y, BP_ROLE_TITLE, heads[c]);
+    for (int i = 0; i < n_parts; i++) {
         const int y = in.y + 1 + i;
         bp_cells_put(cells, in, in.x, y, parts[i].role, parts[i].glyph);
         bp_cells_text(cells, in, in.x + 2, y, BP_ROLE_TEXT, parts[i].name);
         for (int c = 0; c < N_COLUMNS; c++) {
             const uint64_t bytes = part_bytes(&columns[c], i);
             const bool known = part_known(&app->shape, c, i);
-            bp_cells_right(cells, in, in.x + LABEL + (c + 1) * COLUMN, y,
+            bp_cells_right(cells, in, in.x + LABEL + (c + 1) * width, y,
                            known && bytes ? BP_ROLE_VALUE : BP_ROLE_DIM,
                            !known  ? "unknown"
                            : bytes ? bp_size_format(bytes, size)
                                    : "-");
         }
     }
-    const int y = in.y + 1 + N_PARTS;
+    const int y = in.y + 1 + n_parts;
     bp_cells_text(cells, in, in.x + 2, y, BP_ROLE_TITLE, "total");
     for (int c = 0; c < N_COLUMNS; c++)
-        bp_cells_right(cells, in, in.x + LABEL + (c + 1) * COLUMN, y, BP_ROLE_VALUE,
+        bp_cells_right(cells, in, in.x + LABEL + (c + 1) * width, y, BP_ROLE_VALUE,
                        bp_size_format(columns[c].total, size));
     bp_cells_text(cells, in, in.x + 2, y + 1, BP_ROLE_TITLE, "on the card");
     for (int c = 0; c < N_COLUMNS; c++) {
-        /* Right-aligned by hand: the verdict picks its own role. */
-        struct bp_rect column = {in.x + LABEL + c * COLUMN, y + 1, COLUMN, 1};
-        verdict(app, &columns[c], cells, bp_rect_clip(column, in), column.x + 2, y + 1, false);
+        const struct bp_rect column = {in.x + LABEL + c * width, y + 1, width, 1};
+        verdict(app, &columns[c], cells, bp_rect_clip(column, in), column.x, y + 1, false);
     }
+    return y + 2;
 }
 
 static void setting(const struct bp_app *app, struct bp_cells *cells, struct bp_rect in, int i,
@@ -177,20 +222,9 @@ static void setting(const struct bp_app *app, struct bp_cells *cells, struct bp_
     x = bp_cells_text(cells, in, x, y, BP_ROLE_DIM, settings[i].key);
     x = bp_cells_printf(cells, in, x, y, BP_ROLE_KEY, " <%s>",
                         i == 0 ? bp_size_format(value, size) : bp_grouped(value).text);
+    bp_text_fitting(cells, in, x + 1, y, BP_ROLE_DIM, units[i]);
     if (here)
         bp_cells_reverse(cells, (struct bp_rect){start, y, x - start, 1});
-}
-
-/* Two columns of settings. */
-static struct bp_rect setting_rect(struct bp_rect in, int i, int y)
-{
-    const int w = in.w / 2;
-    return (struct bp_rect){in.x + (i % 2) * w, y + i / 2, w, 1};
-}
-
-static int settings_top(struct bp_rect in)
-{
-    return in.y + in.h - (N_SETTINGS + 1) / 2 - 1;
 }
 
 /* What the largest budget is that still runs on the card. */
@@ -199,7 +233,7 @@ static void reverse_line(const struct bp_app *app, struct bp_cells *cells, struc
     struct bp_budget fit;
     struct bp_err err;
     char text[64];
-    int x = bp_cells_text(cells, in, in.x, y, BP_ROLE_DIM, "just fits the card: ");
+    int x = bp_cells_text(cells, in, in.x, y, BP_ROLE_DIM, "just fits, running: ");
     if (bp_memory_budget_total(app->plan->table, &app->session.memory,
                                (double)app->session.memory.card_bytes, &fit, &err) != BP_OK) {
         bp_cells_text(cells, in, x, y, BP_ROLE_WARNING, bp_printable(err.text).text);
@@ -214,7 +248,6 @@ static void reverse_line(const struct bp_app *app, struct bp_cells *cells, struc
     else
         snprintf(text, sizeof text, "%.4f bits/param", bits);
     x = bp_cells_text(cells, in, x, y, BP_ROLE_SLIDER, text);
-    bp_cells_text(cells, in, x, y, BP_ROLE_DIM, "  (f sets it)");
 }
 
 static void render(const struct bp_app *app, struct bp_cells *cells, struct bp_rect in)
@@ -225,14 +258,17 @@ static void render(const struct bp_app *app, struct bp_cells *cells, struct bp_r
         return;
     }
     columns_of(app, columns);
-    table(app, columns, cells, in);
-    int y = in.y + N_PARTS + 3;
+    int y = table(app, columns, cells, in);
     const int top = settings_top(in);
-    /* Bars where there is room: one a column, the card's width being the panel's. */
-    for (int c = 0; c < N_COLUMNS && y + N_COLUMNS < top + c; c++, y++) {
-        static const char *const heads[N_COLUMNS] = {"run", "LoRA", "QAT", "full"};
-        bp_cells_text(cells, in, in.x, y, BP_ROLE_DIM, heads[c]);
+    /* Bars where there is room for all: the panel's width is the card. */
+    for (int c = 0; c < N_COLUMNS && y + N_COLUMNS - c < top; c++, y++) {
+        bp_cells_text(cells, in, in.x, y, BP_ROLE_DIM, ways[c]);
         bar(app, &columns[c], cells, (struct bp_rect){in.x + 5, y, in.w - 5, 1});
+    }
+    for (int w = 0; w < BP_N_TRAINING_WAYS && y + BP_N_TRAINING_WAYS - w < top; w++, y++) {
+        bp_cells_text(cells, in, in.x, y, BP_ROLE_TEXT, ways[1 + w]);
+        bp_cells_text(cells, in, in.x + 6, y, BP_ROLE_DIM,
+                      bp_training_way_text((enum bp_training_way)w));
     }
     if (y < top)
         reverse_line(app, cells, in, top - 1);
@@ -240,16 +276,14 @@ static void render(const struct bp_app *app, struct bp_cells *cells, struct bp_r
         const struct bp_rect r = setting_rect(in, i, top);
         setting(app, cells, r, i, r.x, r.y);
     }
-    bp_cells_text(
-        cells, in, in.x, in.y + in.h - 1, BP_ROLE_DIM,
-        bp_training_way_text((enum bp_training_way)(app->view.memory_row % BP_N_TRAINING_WAYS)));
 }
 
 static void title(const struct bp_app *app, char *text, size_t n)
 {
     char size[BP_SIZE_TEXT];
-    snprintf(text, n, "Memory on a card of %s",
-             bp_size_format(app->session.memory.card_bytes, size));
+    snprintf(text, n, "Memory on a card of %s%s",
+             bp_size_format(app->session.memory.card_bytes, size),
+             is_partial(app) ? ", of the measured part" : "");
 }
 
 /* --- acting --- */

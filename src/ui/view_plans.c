@@ -79,7 +79,7 @@ static int first_row(const struct bp_app *app, int visible)
 
 static void render(const struct bp_app *app, struct bp_cells *cells, struct bp_rect in)
 {
-    const int n = n_rows(app), visible = in.h - 3;
+    const int n = n_rows(app), visible = in.h - 2;
     heads(cells, in);
     bp_cells_text(cells, in, in.x + 2, in.y + 1, BP_ROLE_SLIDER, "this plan");
     if (app->plan)
@@ -94,9 +94,9 @@ static void render(const struct bp_app *app, struct bp_cells *cells, struct bp_r
         if (app->view.focus == BP_PANEL_PLANS && app->view.plan_row == i)
             bp_cells_reverse(cells, (struct bp_rect){in.x, y, in.w, 1});
     }
-    bp_cells_text(cells, in, in.x, in.y + in.h - 1, BP_ROLE_DIM,
-                  n == 0 ? "b keeps this plan under a name; constraints are listed here, too"
-                         : "Enter: back to it  C: compare  D: forget, take back");
+    if (n == 0)
+        bp_cells_text(cells, in, in.x, in.y + 3, BP_ROLE_DIM,
+                      "b keeps this plan under a name; constraints are listed here, too");
 }
 
 static void title(const struct bp_app *app, char *text, size_t n)
@@ -155,7 +155,7 @@ static void mouse(struct bp_app *app, struct bp_rect in, const struct bp_event *
         act(app, event->wheel > 0 ? BP_ACTION_CURSOR_DOWN : BP_ACTION_CURSOR_UP, 1.0);
         return;
     }
-    const int row = event->y - in.y - 2 + first_row(app, in.h - 3);
+    const int row = event->y - in.y - 2 + first_row(app, in.h - 2);
     if (event->y >= in.y + 2 && row < n_rows(app))
         app->view.plan_row = row;
 }

@@ -15,25 +15,34 @@
 
 /* How long a frame waits for the plan that belongs to it. Most are there after one; what takes
  * longer is painted as "solving". */
-enum { ANSWER_MS = 12, MAX_EVENTS = 64, MAX_HISTORY = 500 };
+enum { ANSWER_MS = 12, FIRST_MS = 500, MAX_EVENTS = 64, MAX_HISTORY = 500 };
 
-static void run_commands(struct bp_app *app, const struct bp_workbench_options *o)
+/* The first that is refused ends them: its sentence stays on the screen, and comes back as the
+ * error of a replay, which nobody may be looking at. */
+static enum bp_status run_commands(struct bp_app *app, const struct bp_workbench_options *o,
+                                   struct bp_err *err)
 {
     if (o->n_commands == 0)
-        return;
+        return BP_OK;
     bp_app_wait_settled(app, false);
     for (size_t i = 0; i < o->n_commands; i++) {
+        /* For a model the grid is what is measured. */
+        if (app->job && strncmp(o->commands[i], "grid ", 5) == 0)
+            continue;
         app->message[0] = '\0';
+        const size_t before = app->n_changes;
         bp_app_command(app, o->commands[i]);
-        if (app->message_role == BP_ROLE_ERROR && app->message[0])
-            return; /* the sentence stays to be read */
+        if (app->message_role == BP_ROLE_ERROR && app->message[0] && app->n_changes == before)
+            return bp_fail(err, BP_ERR_USAGE, "%s", app->message);
     }
+    return BP_OK;
 }
 
 static struct bp_app_options app_options(const struct bp_workbench_options *o, int cols, int rows)
 {
     return (struct bp_app_options){
         .path = o->path,
+        .template = o->template,
         .table_path = o->table_path,
         .grid = o->grid,
         .rank = o->rank,
@@ -52,9 +61,11 @@ static enum bp_status replay(const struct bp_workbench_options *o, struct bp_err
     struct bp_cells cells = {.ascii = o->ascii};
     struct bp_app_options options = app_options(o, o->cols, o->rows);
     BP_TRY(bp_app_init(&app, &options, err));
+    app.ascii = o->ascii;
     bp_app_wait_settled(&app, false);
-    run_commands(&app, o);
-    enum bp_status status = bp_script_run(&app, &cells, o->script, o->dump, err);
+    enum bp_status status = run_commands(&app, o, err);
+    if (status == BP_OK)
+        status = bp_script_run(&app, &cells, o->script, o->dump, err);
     if (status == BP_OK && !o->dump) {
         char *text = bp_cells_dump(&cells);
         if (text)
@@ -115,6 +126,24 @@ struct desk {
     char *rescue_text;
     size_t rescued; /* app.n_changes that rescue_text holds */
 };
+
+/* A file that is not there yet: process numbers come again, and what was rescued then may still be
+ * waiting for somebody. */
+static char *rescue_place(void)
+{
+    char *path = NULL;
+    for (int k = 1; k < 1000; k++) {
+        char name[64], number[16] = "";
+        if (k > 1)
+            snprintf(number, sizeof number, "-%d", k);
+        snprintf(name, sizeof name, "recovered-%ld%s.json", (long)getpid(), number);
+        free(path);
+        path = bp_place_state(name);
+        if (!path || access(path, F_OK) != 0)
+            break;
+    }
+    return path;
+}
 
 /* Has the document ready for the crash handler, which cannot make it. */
 static void keep_rescue(struct desk *d)
@@ -198,14 +227,15 @@ static enum bp_status sit_down(struct desk *d, const struct bp_workbench_options
                                const struct bp_settings *settings, struct bp_err *err)
 {
     struct bp_term_options term_options = {.colors = settings->colors, .mouse = settings->mouse};
-    char name[48];
     BP_TRY(bp_term_open(&term_options, &d->term, err));
     d->cells.ascii = settings->ascii || !bp_term_utf8(d->term);
-    snprintf(name, sizeof name, "recovered-%ld.json", (long)getpid());
-    d->rescue_path = bp_place_state(name);
+    d->app.ascii = d->cells.ascii;
+    d->rescue_path = rescue_place();
     bp_term_size(d->term, &d->app.cols, &d->app.rows);
-    run_commands(&d->app, o);
-    bp_app_wait_answer(&d->app, ANSWER_MS);
+    run_commands(&d->app, o, NULL);
+    keep_rescue(d);
+    /* Nothing is on the screen yet: the first frame may wait for its plan. */
+    bp_app_wait_answer(&d->app, FIRST_MS);
     BP_TRY(paint(d, err));
     return loop(d, err);
 }
@@ -220,15 +250,16 @@ static enum bp_status on_terminal(const struct bp_workbench_options *o, struct b
     char *path = bp_place_config("config");
     enum bp_status status = path ? bp_settings_read(path, &settings, &d.app.keymap, err) : BP_OK;
     free(path);
-    if (status == BP_OK && o->colors && !bp_colors_parse(o->colors, &settings.colors))
-        status = bp_fail(err, BP_ERR_USAGE, "--colors: '%s' is none of auto, true, 256, 16, mono",
-                         o->colors);
+    if (status == BP_OK && o->colors)
+        bp_colors_parse(o->colors, &settings.colors);
     settings.mouse &= o->mouse;
     settings.ascii |= o->ascii;
     if (status == BP_OK) {
         read_history(&d.app);
         status = sit_down(&d, o, &settings, err);
         bp_term_on_crash(NULL, NULL, 0);
+        if (status == BP_STOPPED && o->stop_signal)
+            *o->stop_signal = bp_term_stop_signal(d.term);
         d.term = bp_term_close(d.term);
         write_history(&d.app);
     }
@@ -241,5 +272,9 @@ static enum bp_status on_terminal(const struct bp_workbench_options *o, struct b
 
 enum bp_status bp_workbench(const struct bp_workbench_options *o, struct bp_err *err)
 {
+    enum bp_colors colors;
+    if (o->colors && !bp_colors_parse(o->colors, &colors))
+        return bp_fail(err, BP_ERR_USAGE, "--colors: '%s' is none of auto, true, 256, 16, mono",
+                       o->colors);
     return o->script ? replay(o, err) : on_terminal(o, err);
 }

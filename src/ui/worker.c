@@ -13,7 +13,7 @@
 
 /* Steps of the first answer: about 2 ms, so that with painting a key is answered within a frame of
  * 60 Hz. */
-static const uint64_t FIRST_WORK = 2000000;
+static const uint64_t FIRST_WORK = 1000000;
 
 /* The frontier is drawn on a few hundred dots: this many points, each as good as 0.2 ms make it. */
 enum { N_POINTS = 161 };

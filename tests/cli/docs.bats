@@ -36,8 +36,52 @@ block() {
     works verify plan.json --model MODEL
 }
 
+@test "README's first walk, step by step" {
+    walk() {
+        works --size 120x36 --script "$1"
+    }
+    states() { # what README says, and what the screen says
+        grep -qF -- "$1" <<<"$walk" || show_last
+        says "${2:-$1}"
+    }
+    walk=$(awk '/^## A first walk/{on=1;next} /^## /{on=0} on' "$project/README.md")
+    walk ''
+    states 2.75 'target 2.7500'
+    walk Right
+    says 'target 2.7600'
+    walk '3 Enter'
+    states 3.096e6
+    states 'optimal, proved'
+    walk '3 Enter b Enter'
+    states 3.000 "kept as '3.000'"
+    walk '3 Enter b Enter "2.5" Enter C'
+    says "compared with '3.000'" 'q_proj     ---'
+    walk '3 Enter b Enter "2.5" Enter C Esc a j j l l'
+    states 'v_proj of layer 2' 'model.layers.2.self_attn.v_proj.weight'
+    states nf2:u2:bf16:16:256 'now   nf2:u2:bf16:16:256'
+    walk '3 Enter b Enter "2.5" Enter C Esc a j j l l p'
+    says 'pin ^model\.layers\.2\.self_attn\.v_proj\.weight$=nf2:u2:bf16:16:256'
+    walk '3 Enter b Enter "2.5" Enter C Esc a j j l l p u g Space'
+    states 3.032 '  3.032 '
+    [[ $output != *'optimal, proved'* ]] || show_last
+    block "$project/README.md" "The same as a script, which prints the last frame:" >command
+    bitplan=$(head -n 1 command)
+    [[ $bitplan == build/bitplan\ * ]]
+    output=$(eval "\"\$BITPLAN\" ${bitplan#* }")
+    states 2.9359 'plan 2.9359'
+    states '128 bytes' '128 bytes free'
+    walk 'm : "card 5GiB" Enter f e Enter'
+    says 'written to plan.json'
+    works solve "$project/sessions/llama-2-7b.safetensors" --total 5GiB --context 4096 -o solved.json
+    cmp <(jq 'del(.table.path)' plan.json) <(jq 'del(.table.path)' solved.json)
+}
+
 @test "README and the help name the same commands" {
-    for name in $("$BITPLAN" --help | awk '/^  [a-z]+ +[A-Z]+ /{print $1}'); do
+    names=$("$BITPLAN" --help | awk '/^  [a-z]+ +\[?[A-Z]+\]? /{print $1}')
+    [[ $names == *workbench*sample* ]]
+    for name in $names; do
+        # The workbench is what runs without a command, too.
+        [ "$name" != workbench ] || name='\[FILE\]'
         grep -q "^| .bitplan $name" "$project/README.md"
     done
 }
@@ -90,12 +134,37 @@ PY
 @test "the manual page names every command and option" {
     "$BITPLAN" --man >page
     [ "$(head -c 4 page)" = '.TH ' ]
-    for name in measure solve sweep verify info sample; do
+    for name in workbench measure solve sweep verify info sample; do
         grep -q "bitplan $name " page
         for option in $("$BITPLAN" "$name" --help | grep -oE '^ +(-[a-z], )?--[a-z]+' | grep -oE '[a-z]{2,}'); do
             [ "$option" = help ] || grep -qF "\\-\\-$option" page
         done
     done
+}
+
+@test "the manual page names every key, command and file of the workbench, and is sound roff" {
+    "$BITPLAN" --man >page
+    for section in KEYS "COMMAND LINE" SCRIPTS FILES ENVIRONMENT "EXIT STATUS" EXAMPLES; do
+        grep -qxF ".SH $section" page
+    done
+    source=$project/src/ui
+    for name in $(sed -nE 's/^ +X\(([A-Z_]+), "[^"]*".*/\1/p' "$source/actions.h"); do
+        grep -q "^$(tr 'A-Z_' 'a-z-' <<<"$name" | sed 's/-/\\\\-/g'): " page
+    done
+    for word in $(sed -nE 's/^ +X\(([a-z]+), .*/\1/p' "$source/command_words.h"); do
+        grep -q "^.fB$word[ \\]" page
+    done
+    for name in BITPLAN_SESSIONS NO_COLOR COLORTERM recovered; do
+        grep -qF "$name" page
+    done
+    # No line of text begins as a request would, and no escape is cut off.
+    [ -z "$(grep -E "^'|^\.[^A-Za-z]" page)" ]
+    if command -v groff >/dev/null; then
+        [ -z "$(groff -man -Tutf8 -ww -z page 2>&1)" ]
+    fi
+    if command -v mandoc >/dev/null; then
+        [ -z "$(mandoc -Tlint page | grep -v 'STYLE: input text line longer\|WARNING: missing date')" ]
+    fi
 }
 
 @test "the completion is bash and offers a command's options" {
@@ -109,4 +178,13 @@ PY
     COMP_WORDS=(bitplan me) COMP_CWORD=1
     _bitplan
     [ "${COMPREPLY[*]}" = measure ]
+    touch mesa.safetensors
+    _bitplan
+    [ "${COMPREPLY[*]}" = 'mesa.safetensors measure' ]
+    COMP_WORDS=(bitplan mesa.safetensors --scr) COMP_CWORD=2
+    _bitplan
+    [ "${COMPREPLY[*]}" = --script ]
+    COMP_WORDS=(bitplan --du) COMP_CWORD=1
+    _bitplan
+    [ "${COMPREPLY[*]}" = --dump ]
 }

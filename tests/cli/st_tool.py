@@ -3,7 +3,8 @@
 
   st_tool.py header FILE                      print the header
   st_tool.py edit FILE JQ-ARGUMENT...         the header as jq changes it; the data stays
-  st_tool.py set FILE TENSOR INDEX VALUE      INDEX is i, i,j or i,: (a row); in place
+  st_tool.py set FILE TENSOR INDEX VALUE      INDEX is i, i,j, i,: (a row) or i..k,: (rows
+                                              i to k); in place
   st_tool.py make FILE NAME=DTYPE:D,K[=VALUE] ...   a file of F32 or BF16 tensors; without a value,
                                               numbers that differ
   st_tool.py like FILE OUT                    F32 weights > 0 for every 2-D tensor of FILE
@@ -47,9 +48,10 @@ def set_value(path, tensor, index, value):
     t = header[tensor]
     size, shape = SIZES[t["dtype"]], t["shape"]
     first, _, second = index.partition(",")
+    first, _, last = first.partition("..")
     begin, n = int(first), 1
     if len(shape) == 2:
-        begin, n = begin * shape[1], shape[1]
+        begin, n = begin * shape[1], (int(last or first) - begin + 1) * shape[1]
         if second != ":":
             begin, n = begin + int(second), 1
     at = t["data_offsets"][0] + begin * size

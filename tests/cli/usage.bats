@@ -8,13 +8,16 @@ setup_file() {
     make_table
 }
 
-readonly commands='measure solve sweep verify info sample'
+readonly commands='workbench measure solve sweep verify info sample'
 
 # --- help ---
 
-@test "no arguments: the help on stderr, status 2" {
-    attempt "$BITPLAN"
-    [[ $status -eq 2 && -z $output && $stderr == *"usage: bitplan COMMAND"* ]] || show_last
+@test "no arguments: the shipped session, or a sentence that says what to name" {
+    works
+    says Llama-2-7b "2.75 bits/param"
+    BITPLAN_SESSIONS=$PWD/nowhere refuses 4 nowhere/llama-2-7b.json
+    cp "$BITPLAN" ./alone
+    BITPLAN=$PWD/alone refuses 2 "the shipped session is not installed"
 }
 
 @test "--help, -h and help print the help that names every command" {
@@ -62,7 +65,7 @@ readonly commands='measure solve sweep verify info sample'
     local command option options
     for command in $commands; do
         works "$command" --help
-        options=$(sed -nE 's/^ +(-., )?(--[a-z]+).*/\2/p' <<<"$output")
+        options=$(sed -nE 's/^ +(-., )?(--[a-z-]+).*/\2/p' <<<"$output")
         for option in $options; do
             attempt "$BITPLAN" "$command" "$option"
             [[ $stderr != *"has no option"* ]] || show_last
@@ -73,8 +76,7 @@ readonly commands='measure solve sweep verify info sample'
 # --- wrong usage: status 2, one line ---
 
 @test "an unknown command is named" {
-    refuses 2 "no command 'slove'" slove
-    refuses 2 "no command '--bits'" --bits 3
+    refuses 2 "no command and no file 'slove'" slove
 }
 
 @test "an unknown option is named, and an option of another command is unknown" {
@@ -88,7 +90,7 @@ readonly commands='measure solve sweep verify info sample'
 
 @test "a missing operand shows the usage" {
     local command
-    for command in $commands; do
+    for command in ${commands#workbench }; do
         refuses 2 "usage: bitplan $command" "$command"
     done
 }
@@ -158,7 +160,7 @@ readonly commands='measure solve sweep verify info sample'
 }
 
 @test "control characters in a name leave the error one line" {
-    refuses 2 "no command 'a?b'" $'a\nb'
+    refuses 2 "no command and no file 'a?b'" $'a\nb'
     refuses 4 "no?such?[31mfile" info $'no\nsuch\e[31mfile'
     refuses 2 "has no option '--x?y'" solve $'--x\ny'
 }
