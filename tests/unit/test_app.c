@@ -8,7 +8,7 @@
 #include "ui/view.h"
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-enum { N_EVENTS = 50000 };
+enum { N_EVENTS = 100000 };
 #else
 enum { N_EVENTS = 100000 };
 #endif
