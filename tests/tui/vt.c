@@ -68,7 +68,10 @@ static _Noreturn void run(const char *const argv[])
     } args = {.in = argv}; /* execv leaves them alone, but does not say so */
     const struct rlimit no_core = {0, 0};
     setrlimit(RLIMIT_CORE, &no_core);
-    signal(SIGPIPE, SIG_DFL);
+    /* A shell starts what runs behind it with some signals ignored; on a terminal none are. */
+    static const int signals[] = {SIGPIPE, SIGINT, SIGQUIT, SIGTERM, SIGHUP, SIGTSTP};
+    for (size_t i = 0; i < sizeof signals / sizeof *signals; i++)
+        signal(signals[i], SIG_DFL);
     execv(argv[0], args.out);
     fprintf(stderr, "%s: %s\n", argv[0], strerror(errno));
     _exit(127);
