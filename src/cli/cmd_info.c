@@ -9,6 +9,7 @@
 #include "cli/commands.h"
 #include "engine/json_read.h"
 #include "engine/json_write.h"
+#include "engine/lint.h"
 #include "engine/mem.h"
 #include "engine/model.h"
 #include "engine/planner.h"
@@ -221,6 +222,30 @@ static void print_table(const struct bp_table *t, const struct bp_planner *plann
     }
 }
 
+/* One line that counts, or all of them. */
+static void print_lint(const struct bp_lint *lint, bool all)
+{
+    if (all && lint->n == 0)
+        printf("  findings    none\n");
+    else if (all)
+        printf("findings\n");
+    else if (lint->n > 0)
+        printf("  findings    %zu, --lint lists them\n", lint->n);
+    for (size_t i = 0; all && i < lint->n; i++)
+        printf("  %-20s %s\n", lint->list[i].rule, lint->list[i].text);
+}
+
+static void lint_json(const struct bp_lint *lint, struct bp_json_out *out)
+{
+    struct cJSON *list = bp_json_put_array(out, out->root, "findings");
+    for (size_t i = 0; i < lint->n; i++) {
+        struct cJSON *node = bp_json_put_object(out, list, NULL);
+        bp_json_put_string(out, node, "rule", lint->list[i].rule);
+        bp_json_put_u64(out, node, "count", lint->list[i].count);
+        bp_json_put_string(out, node, "text", lint->list[i].text);
+    }
+}
+
 static void table_json(const struct bp_table *t, const struct bp_planner *planner,
                        struct bp_json_out *out)
 {
@@ -254,15 +279,21 @@ static enum bp_status info_table(const struct bp_args *args, struct bp_err *err)
     BP_TRY(bp_table_open(args->operands[0], &table, err));
     /* An unfinished table has no range of budgets; that is no failure of `info`. */
     enum bp_status status = bp_planner_new(table, NULL, &planner, err);
+    struct bp_lint lint;
     if (status == BP_ERR_INPUT)
         status = BP_OK;
+    if (status == BP_OK)
+        status = bp_table_lint(table, &lint, err);
     if (status == BP_OK && bp_args_has(args, BP_OPT_JSON)) {
         struct bp_json_out out;
         table_json(table, planner, &out);
+        if (bp_args_has(args, BP_OPT_LINT))
+            lint_json(&lint, &out);
         status = bp_cli_emit_json(args, &out, true, err);
         bp_json_out_done(&out);
     } else if (status == BP_OK) {
         print_table(table, planner);
+        print_lint(&lint, bp_args_has(args, BP_OPT_LINT));
     }
     bp_planner_free(planner);
     bp_table_close(table);
@@ -416,6 +447,11 @@ static enum bp_status info_session(const struct bp_args *args, struct bp_err *er
 
 /* --- which of them --- */
 
+static enum bp_status not_a_table(const char *path, const char *what, struct bp_err *err)
+{
+    return bp_fail(err, BP_ERR_USAGE, "%s: is a %s; --lint is for tables", path, what);
+}
+
 static enum bp_status info_json(const struct bp_args *args, struct bp_err *err)
 {
     const char *path = args->operands[0];
@@ -424,7 +460,9 @@ static enum bp_status info_json(const struct bp_args *args, struct bp_err *err)
     const char *format = bp_json_string(bp_json_member(root, "format"));
     const bool session = format && strcmp(format, "bitplan.session") == 0;
     enum bp_status status;
-    if (bp_args_has(args, BP_OPT_INCLUDE) || bp_args_has(args, BP_OPT_EXCLUDE))
+    if (bp_args_has(args, BP_OPT_LINT))
+        status = not_a_table(path, session ? "session" : "plan", err);
+    else if (bp_args_has(args, BP_OPT_INCLUDE) || bp_args_has(args, BP_OPT_EXCLUDE))
         status = bp_fail(err, BP_ERR_USAGE, "%s: is a %s; --include and --exclude are for models",
                          path, session ? "session" : "plan");
     else
@@ -449,17 +487,21 @@ static enum bp_status run(const struct bp_args *args, struct bp_err *err)
     if (table && (bp_args_has(args, BP_OPT_INCLUDE) || bp_args_has(args, BP_OPT_EXCLUDE)))
         return bp_fail(err, BP_ERR_USAGE, "%s: is a table; --include and --exclude are for models",
                        path);
+    if (!table && bp_args_has(args, BP_OPT_LINT))
+        return not_a_table(path, "model", err);
     return table ? info_table(args, err) : info_model(args, err);
 }
 
-static const enum bp_option options[] = {BP_OPT_INCLUDE, BP_OPT_EXCLUDE, BP_OPT_JSON};
+static const enum bp_option options[] = {BP_OPT_INCLUDE, BP_OPT_EXCLUDE, BP_OPT_LINT, BP_OPT_JSON};
 
 const struct bp_command bp_command_info = {
     .name = "info",
     .operands = "FILE",
     .n_operands = 1,
     .summary = "what a model folder, table, plan or session is, in a few lines",
-    .notes = "For a model: which tensors are planned, and why each of the others is kept as it is.",
+    .notes =
+        "For a model: which tensors are planned, and why each of the others is kept as it is.\n"
+        "--lint: what is odd about a table's numbers, or missing in it.",
     .options = options,
     .n_options = sizeof options / sizeof *options,
     .run = run,

@@ -6,6 +6,7 @@
 #include "engine/mem.h"
 #include "engine/memory.h"
 #include "engine/planner.h"
+#include "engine/stability.h"
 
 enum { MAX_BUDGETS = 1024 };
 
@@ -100,34 +101,47 @@ static enum bp_status read_budgets(const struct bp_args *args, const struct bp_t
 }
 
 /* Solves every budget before anything is printed: a failure in the third leaves no half output. */
-static enum bp_status solve_all(struct bp_planner *planner, const struct bp_budget *budgets,
-                                size_t n, enum bp_solver solver, struct bp_plan **plans,
-                                struct bp_err *err)
+static enum bp_status solve_all(const struct bp_args *args, struct bp_planner *planner,
+                                const struct bp_budget *budgets, size_t n, enum bp_solver solver,
+                                struct bp_plan **plans, struct bp_err *err)
 {
     for (size_t i = 0; i < n; i++) {
+        struct bp_progress progress;
+        struct bp_planner_limits limits;
+        BP_TRY(bp_cli_planner_limits(args, planner, &progress, &limits, err));
         enum bp_status status =
-            bp_planner_solve(planner, &budgets[i], solver, NULL, &plans[i], err);
+            bp_planner_solve(planner, &budgets[i], solver, &limits, &plans[i], err);
+        bp_progress_end(&progress);
         if (status != BP_OK && status != BP_LIMIT)
             return status;
     }
     return BP_OK;
 }
 
+/* stability may be NULL. */
+static void plan_to_json(const struct bp_plan *plan, const struct bp_stability *stability,
+                         struct bp_json_out *out)
+{
+    bp_plan_to_json(plan, out);
+    if (stability)
+        bp_stability_to_json(stability, out);
+}
+
 /* One plan is a document, several are a list of documents. */
-static enum bp_status emit(const struct bp_args *args, struct bp_plan **plans, size_t n,
-                           struct bp_err *err)
+static enum bp_status emit(const struct bp_args *args, struct bp_plan **plans,
+                           const struct bp_stability *stability, size_t n, struct bp_err *err)
 {
     const bool json = bp_args_has(args, BP_OPT_JSON);
     enum bp_status status = BP_OK;
     if (json || bp_args_has(args, BP_OPT_OUT)) {
         struct bp_json_out out;
         if (n == 1) {
-            bp_plan_to_json(plans[0], &out);
+            plan_to_json(plans[0], stability, &out);
         } else {
             bp_json_out_array(&out);
             for (size_t i = 0; i < n; i++) {
                 struct bp_json_out one;
-                bp_plan_to_json(plans[i], &one);
+                plan_to_json(plans[i], stability ? &stability[i] : NULL, &one);
                 bp_json_put_document(&out, out.root, NULL, &one);
             }
         }
@@ -138,6 +152,8 @@ static enum bp_status emit(const struct bp_args *args, struct bp_plan **plans, s
         if (i > 0)
             putchar('\n');
         bp_print_plan(plans[i], stdout);
+        if (stability)
+            bp_print_stability(&stability[i], stdout);
     }
     return status;
 }
@@ -149,15 +165,19 @@ static enum bp_status solve(const struct bp_args *args, struct bp_planner *plann
     size_t n = 0;
     struct bp_budget *budgets = bp_alloc(MAX_BUDGETS, sizeof *budgets);
     struct bp_plan **plans = bp_alloc_zero(MAX_BUDGETS, sizeof *plans);
+    struct bp_stability *stability = NULL;
     enum bp_status status = budgets && plans ? BP_OK : bp_fail_nomem(err);
     if (status == BP_OK)
         status = parse_solver(args, &solver, err);
     if (status == BP_OK)
         status = read_budgets(args, table, budgets, &n, err);
     if (status == BP_OK)
-        status = solve_all(planner, budgets, n, solver, plans, err);
+        status = solve_all(args, planner, budgets, n, solver, plans, err);
     if (status == BP_OK)
-        status = emit(args, plans, n, err);
+        status = bp_cli_stability(args, plans, n, &stability, err);
+    if (status == BP_OK)
+        status = emit(args, plans, stability, n, err);
+    bp_cli_stability_free(stability, n);
     for (size_t i = 0; plans && i < n; i++)
         bp_plan_free(plans[i]);
     free(plans);
@@ -177,9 +197,11 @@ static enum bp_status run(const struct bp_args *args, struct bp_err *err)
 }
 
 static const enum bp_option options[] = {
-    BP_OPT_BITS,   BP_OPT_SIZE, BP_OPT_TOTAL, BP_OPT_CONTEXT, BP_OPT_BATCH, BP_OPT_GRID,
-    BP_OPT_PIN,    BP_OPT_BAN,  BP_OPT_FLOOR, BP_OPT_CEIL,    BP_OPT_TIE,   BP_OPT_WEIGHT,
-    BP_OPT_SOLVER, BP_OPT_OUT,  BP_OPT_FORCE, BP_OPT_JSON,
+    BP_OPT_BITS,       BP_OPT_SIZE,     BP_OPT_TOTAL,     BP_OPT_CONTEXT,     BP_OPT_BATCH,
+    BP_OPT_GRID,       BP_OPT_PIN,      BP_OPT_BAN,       BP_OPT_FLOOR,       BP_OPT_CEIL,
+    BP_OPT_TIE,        BP_OPT_WEIGHT,   BP_OPT_OBJECTIVE, BP_OPT_MAX_CONFIGS, BP_OPT_LIMIT,
+    BP_OPT_TIME_LIMIT, BP_OPT_PROGRESS, BP_OPT_SOLVER,    BP_OPT_OUT,         BP_OPT_FORCE,
+    BP_OPT_JSON,       BP_OPT_PARTIAL,  BP_OPT_STABILITY,
 };
 
 const struct bp_command bp_command_solve = {
@@ -189,7 +211,11 @@ const struct bp_command bp_command_solve = {
     .summary = "the plan of least error within a budget, proved",
     .notes =
         "Prints the plan; -o writes it as JSON, --json prints it as JSON (a list of plans for\n"
-        "several budgets). Status 3: no plan fits, and the least budget is named.",
+        "several budgets). Status 3: no plan fits, and the least budget is named. Under "
+        "--max-configs\n"
+        "and --limit the proof may take long: --time-limit or Ctrl-C ends it with the best plan "
+        "so\n"
+        "far and how far it may be from the optimum.",
     .options = options,
     .n_options = sizeof options / sizeof *options,
     .run = run,

@@ -4,16 +4,17 @@
 #include <string.h>
 
 #include "cli/commands.h"
+#include "engine/frontier.h"
 #include "engine/json_write.h"
 #include "engine/mem.h"
 #include "engine/planner.h"
 
 enum { MAX_STEPS = 100000 };
 
-/* The budgets of a sweep: from, from + step, ... up to `to`. In millionths of a bit per parameter,
- * so that 2.5 + 2 x 0.25 is 3 and not nearly 3. */
+/* The budgets of a sweep in millionths of a bit per parameter, so that 2.5 + 2 x 0.25 is 3 and not
+ * nearly 3: from, from + step, ... up to `to`; or, with points, so many from `from` to `to`. */
 struct range {
-    uint64_t from, to, step;
+    uint64_t from, to, step, points;
 };
 
 static const double MILLION = 1e6;
@@ -44,9 +45,13 @@ static enum bp_status read_range(const struct bp_args *args, const struct bp_pla
     r->from = (uint64_t)ceil((double)least / (double)params * MILLION);
     r->to = (uint64_t)ceil((double)most / (double)params * MILLION);
     r->step = 250000;
+    r->points = 0;
     BP_TRY(read_millionths(args, BP_OPT_FROM, &r->from, err));
     BP_TRY(read_millionths(args, BP_OPT_TO, &r->to, err));
     BP_TRY(read_millionths(args, BP_OPT_STEP, &r->step, err));
+    BP_TRY(bp_args_u64(args, BP_OPT_POINTS, 2, MAX_STEPS, &r->points, err));
+    if (r->points && bp_args_has(args, BP_OPT_STEP))
+        return bp_fail(err, BP_ERR_USAGE, "--points and --step: give one of them");
     if (!bp_args_has(args, BP_OPT_TO) && r->to < r->from)
         r->to = r->from;
     if (r->step == 0 || r->from > r->to || (r->to - r->from) / r->step >= MAX_STEPS)
@@ -57,103 +62,150 @@ static enum bp_status read_range(const struct bp_args *args, const struct bp_pla
     return BP_OK;
 }
 
-/* The lower bound is then one of the objective, which is no longer the error. */
-static bool is_weighted(const struct bp_plan *plan)
+static size_t count_of(const struct range *r)
 {
-    return bp_constraints_has(&plan->constraints, BP_CONSTRAINT_WEIGHT);
+    return r->points ? r->points : (size_t)((r->to - r->from) / r->step + 1);
 }
 
-/* One line of the result. */
-static void put_csv(const struct bp_plan *plan, FILE *out)
+/* The i-th budget in millionths. */
+static uint64_t budget_at(const struct range *r, uint64_t i)
 {
-    char asked[BP_DOUBLE_TEXT], bpp[BP_DOUBLE_TEXT], effective[BP_DOUBLE_TEXT];
-    char error[BP_DOUBLE_TEXT], relative[BP_DOUBLE_TEXT] = "", bound[BP_DOUBLE_TEXT];
-    if (isfinite(plan->relative_error))
-        bp_double_format(plan->relative_error, relative);
-    fprintf(out, "%s,%" PRIu64 ",%s,%s,%s,%s,%s,%s,%s", bp_double_format(plan->budget.asked, asked),
-            plan->storage_bits, bp_double_format(bp_plan_bits_per_param(plan), bpp),
-            bp_double_format(bp_plan_effective_bits_per_param(plan), effective),
-            bp_double_format(plan->error, error), relative,
-            bp_double_format(plan->certificate.lower_bound, bound),
-            plan->certificate.optimal ? "optimal" : "bounded",
-            plan->table->about.synthetic ? "true" : "false");
-    if (is_weighted(plan))
-        fprintf(out, ",%s", bp_double_format(plan->objective, error));
-    fputc('\n', out);
+    return r->points ? r->from + (r->to - r->from) * i / (r->points - 1) : r->from + i * r->step;
 }
 
-static void put_json(const struct bp_plan *plan, struct bp_json_out *out)
+static enum bp_status solve(const struct bp_args *args, const struct range *r,
+                            struct bp_planner *planner, const struct bp_table *table,
+                            struct bp_frontier *out, struct bp_err *err)
 {
-    struct cJSON *node = bp_json_put_object(out, out->root, NULL);
-    bp_json_put_double(out, node, "asked", plan->budget.asked);
-    bp_json_put_u64(out, node, "storage_bits", plan->storage_bits);
-    bp_json_put_double(out, node, "bits_per_param", bp_plan_bits_per_param(plan));
-    bp_json_put_double(out, node, "effective_bits_per_param",
-                       bp_plan_effective_bits_per_param(plan));
-    bp_json_put_double(out, node, "error", plan->error);
-    bp_json_put_double(out, node, "relative_error", plan->relative_error);
-    bp_json_put_double(out, node, "lower_bound", plan->certificate.lower_bound);
-    bp_json_put_string(out, node, "status", plan->certificate.optimal ? "optimal" : "bounded");
-    bp_json_put_bool(out, node, "synthetic", plan->table->about.synthetic);
-    if (is_weighted(plan))
-        bp_json_put_double(out, node, "objective", plan->objective);
-}
-
-/* Solves the range; each plan goes to the one of `csv` and `json` that is not NULL. */
-static enum bp_status sweep(struct bp_planner *planner, uint64_t params, const struct range *r,
-                            FILE *csv, struct bp_json_out *json, struct bp_err *err)
-{
-    for (uint64_t at = r->from; at <= r->to; at += r->step) {
+    const size_t n = count_of(r);
+    struct bp_progress progress;
+    struct bp_planner_limits limits;
+    BP_TRY(bp_cli_planner_limits(args, planner, &progress, &limits, err));
+    struct bp_budget *budgets = bp_alloc(n, sizeof *budgets);
+    enum bp_status status = budgets ? BP_OK : bp_fail_nomem(err);
+    for (size_t i = 0; status == BP_OK && i < n; i++) {
         char text[32];
-        struct bp_budget budget;
-        struct bp_plan *plan = NULL;
+        const uint64_t at = budget_at(r, i);
         snprintf(text, sizeof text, "%" PRIu64 ".%06" PRIu64, at / 1000000, at % 1000000);
-        BP_TRY(bp_budget_parse_bits(text, params, &budget, err));
-        enum bp_status status =
-            bp_planner_solve(planner, &budget, BP_SOLVER_MCKP, NULL, &plan, err);
-        if (status != BP_OK && status != BP_LIMIT)
-            return status;
-        if (csv && at == r->from)
-            fprintf(csv,
-                    "asked_bits_per_param,storage_bits,bits_per_param,effective_bits_per_param,"
-                    "error,relative_error,lower_bound,status,synthetic%s\n",
-                    is_weighted(plan) ? ",objective" : "");
-        if (csv)
-            put_csv(plan, csv);
-        else
-            put_json(plan, json);
-        bp_plan_free(plan);
+        status = bp_budget_parse_bits(text, bp_table_params(table), &budgets[i], err);
     }
-    return BP_OK;
+    if (status == BP_OK)
+        status = bp_frontier_solve(planner, table, budgets, n, &limits, out, err);
+    bp_progress_end(&progress);
+    free(budgets);
+    return status;
 }
 
-static enum bp_status sweep_csv(const struct bp_args *args, struct bp_planner *planner,
-                                uint64_t params, const struct range *r, struct bp_err *err)
+/* --- output --- */
+
+static void put_number(double value, FILE *out)
+{
+    char text[BP_DOUBLE_TEXT];
+    fprintf(out, ",%s", isfinite(value) ? bp_double_format(value, text) : "");
+}
+
+static void put_csv(const struct bp_frontier *f, FILE *out)
+{
+    fprintf(out,
+            "asked_bits_per_param,storage_bits,bits_per_param,effective_bits_per_param,error,"
+            "relative_error,lower_bound,status,synthetic,shadow_price,knee%s\n",
+            f->weighted ? ",objective" : "");
+    for (size_t i = 0; i < f->n; i++) {
+        const struct bp_frontier_sample *s = &f->samples[i];
+        char asked[BP_DOUBLE_TEXT];
+        fprintf(out, "%s,%" PRIu64, bp_double_format(s->asked, asked), s->storage_bits);
+        put_number(s->bits_per_param, out);
+        put_number(s->effective_bits_per_param, out);
+        put_number(s->error, out);
+        put_number(s->relative_error, out);
+        put_number(s->lower_bound, out);
+        fprintf(out, ",%s,%s", s->optimal ? "optimal" : "bounded",
+                f->table->about.synthetic ? "true" : "false");
+        put_number(s->shadow_price, out);
+        fprintf(out, ",%u", s->knee);
+        if (f->weighted)
+            put_number(s->objective, out);
+        fputc('\n', out);
+    }
+}
+
+static void put_json(const struct bp_frontier *f, struct bp_json_out *out)
+{
+    bp_json_out_array(out);
+    for (size_t i = 0; i < f->n; i++) {
+        const struct bp_frontier_sample *s = &f->samples[i];
+        struct cJSON *node = bp_json_put_object(out, out->root, NULL);
+        bp_json_put_double(out, node, "asked", s->asked);
+        bp_json_put_u64(out, node, "storage_bits", s->storage_bits);
+        bp_json_put_double(out, node, "bits_per_param", s->bits_per_param);
+        bp_json_put_double(out, node, "effective_bits_per_param", s->effective_bits_per_param);
+        bp_json_put_double(out, node, "error", s->error);
+        bp_json_put_double(out, node, "relative_error", s->relative_error);
+        bp_json_put_double(out, node, "lower_bound", s->lower_bound);
+        bp_json_put_string(out, node, "status", s->optimal ? "optimal" : "bounded");
+        bp_json_put_bool(out, node, "synthetic", f->table->about.synthetic);
+        bp_json_put_double(out, node, "shadow_price", s->shadow_price);
+        bp_json_put_u64(out, node, "knee", s->knee);
+        if (f->weighted)
+            bp_json_put_double(out, node, "objective", s->objective);
+    }
+}
+
+static enum bp_status emit_csv(const struct bp_args *args, const struct bp_frontier *f,
+                               struct bp_err *err)
 {
     char *text = NULL;
     size_t n;
     FILE *csv = open_memstream(&text, &n);
     if (!csv)
         return bp_fail_nomem(err);
-    enum bp_status status = sweep(planner, params, r, csv, NULL, err);
-    if (fclose(csv) != 0 && status == BP_OK)
-        status = bp_fail_nomem(err);
+    put_csv(f, csv);
+    const bool whole = !ferror(csv);
+    enum bp_status status = fclose(csv) == 0 && whole ? BP_OK : bp_fail_nomem(err);
     if (status == BP_OK)
         status = bp_cli_emit_text(args, text, err);
     free(text);
     return status;
 }
 
-static enum bp_status sweep_json(const struct bp_args *args, struct bp_planner *planner,
-                                 uint64_t params, const struct range *r, struct bp_err *err)
+/* As a picture where one is asked for, or the output's name ends like one. */
+static bool wants_svg(const struct bp_args *args)
 {
-    struct bp_json_out json;
-    bp_json_out_array(&json);
-    enum bp_status status = sweep(planner, params, r, NULL, &json, err);
-    if (status == BP_OK)
+    const char *path = bp_args_text(args, BP_OPT_OUT, "");
+    const size_t n = strlen(path);
+    return bp_args_has(args, BP_OPT_SVG) ||
+           (n >= 4 && strcmp(path + n - 4, ".svg") == 0 && !bp_args_has(args, BP_OPT_JSON));
+}
+
+static enum bp_status emit(const struct bp_args *args, const struct bp_frontier *f,
+                           struct bp_err *err)
+{
+    enum bp_status status;
+    if (wants_svg(args)) {
+        char *svg = bp_frontier_to_svg(f);
+        status = svg ? bp_cli_emit_text(args, svg, err) : bp_fail_nomem(err);
+        free(svg);
+    } else if (bp_args_has(args, BP_OPT_JSON)) {
+        struct bp_json_out json;
+        put_json(f, &json);
         status = bp_cli_emit_json(args, &json, !bp_args_has(args, BP_OPT_OUT), err);
-    bp_json_out_done(&json);
+        bp_json_out_done(&json);
+    } else {
+        status = emit_csv(args, f, err);
+    }
     return status;
+}
+
+/* Figures of a part of the model must not pass for those of the model; the columns cannot say it.
+ */
+static void warn_partial(const struct bp_table *t)
+{
+    if (t->whole_matrices > t->n_matrices)
+        fprintf(stderr,
+                "bitplan: warning: %zu of the table's %zu matrices are planned, %.1f %% of its "
+                "parameters\n",
+                t->n_matrices, t->whole_matrices,
+                100.0 * (double)bp_table_params(t) / (double)t->whole_params);
 }
 
 static enum bp_status run(const struct bp_args *args, struct bp_err *err)
@@ -161,28 +213,41 @@ static enum bp_status run(const struct bp_args *args, struct bp_err *err)
     struct bp_table *table;
     struct bp_planner *planner;
     struct range range;
+    struct bp_frontier frontier = {0};
+    if (bp_args_has(args, BP_OPT_SVG) && bp_args_has(args, BP_OPT_JSON))
+        return bp_fail(err, BP_ERR_USAGE, "--svg and --json: give one of them");
     BP_TRY(bp_cli_open_planner(args, &table, &planner, err));
-    const uint64_t params = bp_table_params(table);
-    enum bp_status status = read_range(args, planner, params, &range, err);
+    enum bp_status status = read_range(args, planner, bp_table_params(table), &range, err);
     if (status == BP_OK)
-        status = bp_args_has(args, BP_OPT_JSON) ? sweep_json(args, planner, params, &range, err)
-                                                : sweep_csv(args, planner, params, &range, err);
+        status = solve(args, &range, planner, table, &frontier, err);
+    if (status == BP_OK)
+        status = emit(args, &frontier, err);
+    if (status == BP_OK)
+        warn_partial(table);
+    bp_frontier_done(&frontier);
     bp_planner_free(planner);
     bp_table_close(table);
     return status;
 }
 
 static const enum bp_option options[] = {
-    BP_OPT_FROM, BP_OPT_TO,  BP_OPT_STEP,   BP_OPT_GRID, BP_OPT_PIN,   BP_OPT_BAN,  BP_OPT_FLOOR,
-    BP_OPT_CEIL, BP_OPT_TIE, BP_OPT_WEIGHT, BP_OPT_OUT,  BP_OPT_FORCE, BP_OPT_JSON,
+    BP_OPT_FROM,      BP_OPT_TO,          BP_OPT_STEP,  BP_OPT_GRID,       BP_OPT_PIN,
+    BP_OPT_BAN,       BP_OPT_FLOOR,       BP_OPT_CEIL,  BP_OPT_TIE,        BP_OPT_WEIGHT,
+    BP_OPT_OBJECTIVE, BP_OPT_MAX_CONFIGS, BP_OPT_LIMIT, BP_OPT_TIME_LIMIT, BP_OPT_PROGRESS,
+    BP_OPT_OUT,       BP_OPT_FORCE,       BP_OPT_JSON,  BP_OPT_PARTIAL,    BP_OPT_POINTS,
+    BP_OPT_SVG,
 };
 
 const struct bp_command bp_command_sweep = {
     .name = "sweep",
     .operands = "TABLE",
     .n_operands = 1,
-    .summary = "the least error at each of many budgets, as CSV or JSON",
-    .notes = "Every line is a plan solved to proof; `solve --bits` prints the plan itself.",
+    .summary = "the least error at each of many budgets, as CSV, JSON or a picture",
+    .notes =
+        "Every line is a plan solved to proof; `solve --bits` prints the plan itself. "
+        "shadow_price\n"
+        "is the error that another MiB would save there; knee numbers the points where that drops\n"
+        "most, from 1. -o FILE.svg draws it all beside the uniform configs and QLoRA's.",
     .options = options,
     .n_options = sizeof options / sizeof *options,
     .run = run,

@@ -15,6 +15,7 @@
 struct bp_model_filter;
 struct bp_plan;
 struct bp_planner;
+struct bp_stability;
 struct bp_table;
 struct bp_json_out;
 
@@ -79,13 +80,28 @@ enum bp_status bp_cli_keep_input(const char *path, const char *input, struct bp_
 /* A plan for people: allocation per layer and kind, totals, baselines, memory. */
 void bp_print_plan(const struct bp_plan *plan, FILE *out);
 
+/* With --stability, how stable each of plans [n] is: a list [n] that bp_cli_stability_free takes;
+ * without, NULL. */
+enum bp_status bp_cli_stability(const struct bp_args *args, struct bp_plan *const *plans, size_t n,
+                                struct bp_stability **out, struct bp_err *err);
+struct bp_stability *bp_cli_stability_free(struct bp_stability *list, size_t n);
+void bp_print_stability(const struct bp_stability *stability, FILE *out);
+
 /* --- inputs --- */
 
 /* The --include and --exclude of the command line; borrows the arguments. */
 struct bp_model_filter bp_cli_filter(const struct bp_args *args);
 
+/* The limits of a solve as the command line has them: --time-limit, the stop flag, and under
+ * conditions beside the budget progress, for which p must live as long. BP_ERR_USAGE. */
+struct bp_planner_limits;
+struct bp_progress;
+enum bp_status bp_cli_planner_limits(const struct bp_args *args, const struct bp_planner *planner,
+                                     struct bp_progress *p, struct bp_planner_limits *out,
+                                     struct bp_err *err);
+
 /* Opens the table that the operand names and a planner under the constraints of the command line.
- * The planner borrows the table: free it first. */
+ * The planner borrows the table: free it first. With --partial *table is the measured part. */
 enum bp_status bp_cli_open_planner(const struct bp_args *args, struct bp_table **table,
                                    struct bp_planner **planner, struct bp_err *err);
 
@@ -109,6 +125,9 @@ enum bp_status bp_progress_begin(struct bp_progress *p, const struct bp_args *ar
 /* Shows done of total, `what` is in work (NULL = nothing to name). Draws at most ten times a second
  * (plain: every 30 s; json: every second). */
 void bp_progress_show(struct bp_progress *p, uint64_t done, uint64_t total, const char *what);
+
+/* Shows how far a proof is: the best objective so far (INFINITY: none), and what none is below. */
+void bp_progress_show_gap(struct bp_progress *p, double objective, double lower_bound);
 
 /* Takes the bar away. */
 void bp_progress_end(struct bp_progress *p);

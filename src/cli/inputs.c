@@ -1,5 +1,12 @@
 /* What several commands are given: which tensors, which table, under which constraints. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <stdlib.h>
+
 #include "cli/commands.h"
+#include "engine/budget.h"
 #include "engine/constraints.h"
 #include "engine/model.h"
 #include "engine/planner.h"
@@ -30,6 +37,70 @@ static enum bp_status read_constraints(const struct bp_args *args, struct bp_con
     return BP_OK;
 }
 
+static size_t rows_measured(const struct bp_table *t)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < t->n_matrices; i++)
+        n += bp_table_measured_in_row(t, i) > 0;
+    return n;
+}
+
+/* With --partial the measured part takes the place of the table. */
+static enum bp_status take_part(const struct bp_args *args, struct bp_table **table,
+                                struct bp_err *err)
+{
+    if (!bp_args_has(args, BP_OPT_PARTIAL) || rows_measured(*table) == (*table)->n_matrices)
+        return BP_OK;
+    struct bp_table *part;
+    size_t *row;
+    BP_TRY(bp_table_measured_part(*table, &part, &row, err));
+    free(row);
+    bp_table_close(*table);
+    *table = part;
+    return BP_OK;
+}
+
+/* A table that is refused for what is not measured yet has another way. */
+static void offer_part(const struct bp_args *args, const struct bp_table *t, struct bp_err *err)
+{
+    const size_t used = strlen(err->text), n = rows_measured(t);
+    if (!bp_args_has(args, BP_OPT_PARTIAL) && n > 0 && n < t->n_matrices)
+        snprintf(err->text + used, sizeof err->text - used,
+                 ", or plan the measured part with --partial");
+}
+
+static void show_gap(void *arg, double objective, double lower_bound)
+{
+    bp_progress_show_gap(arg, objective, lower_bound);
+}
+
+enum bp_status bp_cli_planner_limits(const struct bp_args *args, const struct bp_planner *planner,
+                                     struct bp_progress *p, struct bp_planner_limits *out,
+                                     struct bp_err *err)
+{
+    const char *text = bp_args_text(args, BP_OPT_TIME_LIMIT, NULL), *end;
+    const bool sided = bp_planner_sided(planner);
+    struct bp_decimal seconds;
+    *out = (struct bp_planner_limits){0};
+    BP_TRY(bp_progress_begin(p, args, "objective", err));
+    if (text && (!bp_decimal_parse(text, &seconds, &end) || *end || seconds.digits == 0 ||
+                 strtod(text, NULL) > 1e6))
+        return bp_fail(err, BP_ERR_USAGE,
+                       "--time-limit: '%s' is no number of seconds above 0 and at most 10^6", text);
+    if (text && !sided)
+        return bp_fail(err, BP_ERR_USAGE,
+                       "--time-limit is for the proof under --max-configs or --limit; give one of "
+                       "them");
+    out->max_seconds = text ? strtod(text, NULL) : 0.0;
+    if (sided) {
+        bp_cli_catch_stop();
+        out->stop = &bp_cli_stop;
+        out->progress = show_gap;
+        out->progress_arg = p;
+    }
+    return BP_OK;
+}
+
 enum bp_status bp_cli_open_planner(const struct bp_args *args, struct bp_table **table,
                                    struct bp_planner **planner, struct bp_err *err)
 {
@@ -40,7 +111,12 @@ enum bp_status bp_cli_open_planner(const struct bp_args *args, struct bp_table *
     if (status == BP_OK)
         status = bp_table_open(args->operands[0], table, err);
     if (status == BP_OK)
+        status = take_part(args, table, err);
+    if (status == BP_OK) {
         status = bp_planner_new(*table, &constraints, planner, err);
+        if (status == BP_ERR_INPUT)
+            offer_part(args, *table, err);
+    }
     if (status != BP_OK)
         *table = bp_table_close(*table);
     bp_constraints_done(&constraints);

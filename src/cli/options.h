@@ -25,6 +25,8 @@
     X(FROM, "from", 0, "X", "first budget in bits/param (default: the least possible)")            \
     X(TO, "to", 0, "X", "last budget in bits/param (default: where nothing improves)")             \
     X(STEP, "step", 0, "X", "distance of the budgets in bits/param (default 0.25)")                \
+    X(POINTS, "points", 0, "N", "so many budgets, evenly spaced, instead of --step")               \
+    X(SVG, "svg", 0, NULL, "the frontier as an SVG picture (also: -o FILE.svg)")                   \
     X(GRID, "grid", 0, "G",                                                                        \
       "paper (243 configs), reference (432), nf4, or "                                             \
       "b0=2,3,4:b1=2,3,4,8:b2=bf16,fp32:B0=..:B1=..")                                              \
@@ -35,6 +37,14 @@
     X(TIE, "tie", 0, "GROUP[,GROUP]",                                                              \
       "one candidate a group: qkv, gate_up, experts, layer, kind, or NAME=RE")                     \
     X(WEIGHT, "weight", 0, "RE=X", "the error of matching matrices counts X times")                \
+    X(OBJECTIVE, "objective", 0, "O",                                                              \
+      "sum of the errors (default), or relative: each over its matrix's norm")                     \
+    X(MAX_CONFIGS, "max-configs", 0, "K", "at most K distinct configs in the plan")                \
+    X(LIMIT, "limit", 0, "RE=SIZE",                                                                \
+      "matching matrices together take at most SIZE (may be repeated)")                            \
+    X(TIME_LIMIT, "time-limit", 0, "S",                                                            \
+      "seconds for the proof under --max-configs and --limit (default 60)")                        \
+    X(PARTIAL, "partial", 0, NULL, "plan the measured part of a table that is not finished")       \
     X(EFFORT, "effort", 0, "E", "exact: every cell by the reference procedure (the only one yet)") \
     X(ITERATIONS, "iterations", 0, "T", "cap of the iterations a cell (default 100)")              \
     X(RANK, "rank", 0, "R[,R...]", "rank of the low-rank part, 0 for none (default 64)")           \
@@ -42,6 +52,9 @@
     X(INCLUDE, "include", 0, "RE", "plan tensors whose name matches, too (may be repeated)")       \
     X(EXCLUDE, "exclude", 0, "RE",                                                                 \
       "keep tensors whose name matches as they are (may be repeated)")                             \
+    X(LINT, "lint", 0, NULL, "list what is odd about the numbers of a table, or missing in it")    \
+    X(STABILITY, "stability", 0, "X",                                                              \
+      "how far the plan holds when every error is off by X percent at random")                     \
     X(SOLVER, "solver", 0, "S", "mckp: exact (default); glpk: a second opinion, slow")             \
     X(THREADS, "threads", 0, "N", "threads (default: all processors)")                             \
     X(SEED, "seed", 0, "S", "seed of the random numbers (default 0)")                              \

@@ -135,6 +135,53 @@ void bp_progress_show(struct bp_progress *p, uint64_t done, uint64_t total, cons
     }
 }
 
+static void print_gap_json(const struct bp_progress *p, double objective, double lower_bound,
+                           double gap, double seconds)
+{
+    struct bp_json_out out;
+    bp_json_out_object(&out);
+    bp_json_put_string(&out, out.root, "unit", p->unit);
+    bp_json_put_double(&out, out.root, "incumbent", objective);
+    bp_json_put_double(&out, out.root, "bound", lower_bound);
+    bp_json_put_double(&out, out.root, "gap", gap);
+    bp_json_put_double(&out, out.root, "seconds", seconds);
+    char *text = bp_json_print(&out, false);
+    if (text)
+        fprintf(stderr, "%s\n", text);
+    free(text);
+    bp_json_out_done(&out);
+}
+
+void bp_progress_show_gap(struct bp_progress *p, double objective, double lower_bound)
+{
+    static const double interval[] = {0.1, 5.0, 1.0, INFINITY};
+    const double now = now_s(), seconds = now - p->start;
+    const double gap = objective > 0.0 ? (objective - lower_bound) / objective : 0.0;
+    char line[128];
+    if (p->last == 0.0)
+        p->last = p->start; /* short ones are silent */
+    if (p->mode == BP_PROGRESS_NONE || now - p->last < interval[p->mode])
+        return;
+    p->last = now;
+    if (p->mode == BP_PROGRESS_JSON) {
+        print_gap_json(p, objective, lower_bound, gap, seconds);
+        return;
+    }
+    if (isfinite(objective))
+        snprintf(line, sizeof line, "incumbent %.6g, bound %.6g, gap %.2g %%, %.0f s", objective,
+                 lower_bound, 100.0 * gap, seconds);
+    else
+        snprintf(line, sizeof line, "no plan yet, bound %.6g, %.0f s", lower_bound, seconds);
+    if (p->mode == BP_PROGRESS_BAR) {
+        const size_t width = terminal_width();
+        fprintf(stderr, "\r\033[K%.*s", (int)(width > 3 ? width - 3 : 0), line);
+        fflush(stderr);
+        p->drawn = true;
+    } else {
+        fprintf(stderr, "%s\n", line);
+    }
+}
+
 void bp_progress_end(struct bp_progress *p)
 {
     if (p->drawn)

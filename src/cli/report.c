@@ -157,9 +157,12 @@ void bp_print_plan(const struct bp_plan *plan, FILE *out)
     fprintf(out, "error       %.9g", plan->error);
     if (isfinite(plan->relative_error))
         fprintf(out, ", relative %.4g (1 = keeping nothing)", plan->relative_error);
-    if (bp_constraints_has(&plan->constraints, BP_CONSTRAINT_WEIGHT))
-        fprintf(out, "\nobjective   %.9g, the errors times the factors of --weight",
-                plan->objective);
+    if (bp_constraints_scale(&plan->constraints))
+        fprintf(out, "\nobjective   %.9g, the errors times the factors of %s", plan->objective,
+                !bp_constraints_has(&plan->constraints, BP_CONSTRAINT_OBJECTIVE) ? "--weight"
+                : bp_constraints_has(&plan->constraints, BP_CONSTRAINT_WEIGHT)
+                    ? "--weight and --objective"
+                    : "--objective");
     if (c->optimal)
         fprintf(out, ", optimal (proved)\n");
     else
@@ -167,7 +170,5 @@ void bp_print_plan(const struct bp_plan *plan, FILE *out)
     print_memory(plan, out);
     fprintf(out, "compare\n");
     print_baselines(plan, out);
-    for (size_t i = 0; i < plan->n_warnings; i++)
-        fprintf(out, "warning: %s: %s\n", bp_printable(plan->warnings[i].matrix).text,
-                plan->warnings[i].text);
+    bp_plan_write_warnings(plan, out);
 }

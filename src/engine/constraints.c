@@ -1,5 +1,6 @@
 #include "engine/constraints.h"
 
+#include <inttypes.h>
 #include <regex.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -308,9 +309,10 @@ static void rules_done(struct rules *rules)
     free(rules->rule);
 }
 
+/* Those in front of the ties do. */
 static bool forbids(enum bp_constraint_kind kind)
 {
-    return kind != BP_CONSTRAINT_TIE && kind != BP_CONSTRAINT_WEIGHT;
+    return kind < BP_CONSTRAINT_TIE;
 }
 
 /* Reads the rules and, with `use`, applies each as it is read. */
@@ -343,6 +345,53 @@ static void name_one(struct naming *list, enum bp_constraint_kind kind, const ch
              options[kind], bp_printable(value).text);
 }
 
+/* The most bits/param (the least, where `ceiling`) that all rules but r leave matrix i, as a
+ * decimal that r may say instead; false where they leave nothing either. */
+static bool nearest_bits(const struct rules *rules, const struct rule *r, const struct bp_table *t,
+                         size_t i, bool ceiling, char text[32])
+{
+    __extension__ typedef unsigned __int128 u128;
+    const uint64_t params = t->matrices[i].d * t->matrices[i].k;
+    bool any = false;
+    uint64_t nearest = 0;
+    for (size_t j = 0; j < t->n_candidates; j++) {
+        const uint64_t bits = t->storage[i * t->n_candidates + j];
+        bool left = true;
+        for (size_t k = 0; left && k < rules->n; k++)
+            left = &rules->rule[k] == r || !bears_on(&rules->rule[k], t, i) ||
+                   allows(&rules->rule[k], t, i, j);
+        if (left && (!any || (ceiling ? bits < nearest : bits > nearest)))
+            nearest = bits;
+        any |= left;
+    }
+    /* Rounded to where it still leaves that one. */
+    const uint64_t parts =
+        (uint64_t)(((u128)nearest * 10000 + (ceiling ? params - 1 : 0)) / params);
+    snprintf(text, 32, "%" PRIu64 ".%04" PRIu64, parts / 10000, parts % 10000);
+    return any;
+}
+
+/* What would leave matrix i a candidate: another bound, else one constraint less. */
+static void suggest(const struct rules *rules, const struct bp_table *t, size_t i, char text[512])
+{
+    char bits[32];
+    snprintf(text, 512, "loosen one of them");
+    for (size_t k = 0; k < rules->n; k++) {
+        const struct rule *r = &rules->rule[k];
+        const bool ceiling = r->kind == BP_CONSTRAINT_CEIL;
+        if (!bears_on(r, t, i) || !nearest_bits(rules, r, t, i, ceiling, bits))
+            continue;
+        if (!r->column) {
+            snprintf(text, 512, "%s '%s' leaves none: the %s that it could have has %s bits/param",
+                     options[r->kind], bp_printable(r->value).text,
+                     ceiling ? "smallest" : "largest", bits);
+            return;
+        }
+        snprintf(text, 512, "without %s '%s' some would be left", options[r->kind],
+                 bp_printable(r->value).text);
+    }
+}
+
 /* Which constraints leave matrix i without a candidate: those that bear on it. */
 static enum bp_status contradiction(const struct rules *rules, const struct bp_table *t, size_t i,
                                     struct bp_err *err)
@@ -351,9 +400,10 @@ static enum bp_status contradiction(const struct rules *rules, const struct bp_t
     for (size_t k = 0; k < rules->n; k++)
         if (bears_on(&rules->rule[k], t, i))
             name_one(&list, rules->rule[k].kind, rules->rule[k].value);
-    return bp_fail(err, BP_INFEASIBLE,
-                   "%s: no candidate is left for %s under %s; loosen one of them", t->path,
-                   bp_printable(t->matrices[i].name).text, list.text);
+    char hint[512];
+    suggest(rules, t, i, hint);
+    return bp_fail(err, BP_INFEASIBLE, "%s: no candidate is left for %s under %s; %s", t->path,
+                   bp_printable(t->matrices[i].name).text, list.text, hint);
 }
 
 enum bp_status bp_constraints_apply(const struct bp_constraints *c, const struct bp_table *t,
@@ -476,7 +526,7 @@ enum bp_status bp_constraints_weights(const struct bp_constraints *c, const stru
             status = multiply(&r, t, weight, err);
         rule_done(&r);
     }
-    return status;
+    return status == BP_OK ? bp_constraints_objective(c, t, weight, err) : status;
 }
 
 void bp_constraints_columns(const struct bp_constraints *c, const struct bp_table *t,

@@ -11,11 +11,17 @@
  *     --tie GROUP       the matrices of a group take one candidate: qkv, gate_up (of a layer and
  *                       expert), experts (of a layer and kind), layer, kind, or NAME=RE
  *     --weight RE=X     the error of matching matrices counts X times (several multiply)
+ *     --objective O     sum: of the errors; relative: of each error over its matrix's norm (the
+ *                       last one given counts)
+ *     --max-configs K   at most K distinct candidates in the plan (the least of several counts)
+ *     --limit RE=SIZE   matching matrices together take at most SIZE of storage, as one card of
+ *                       several may hold
  *
  * RE is a POSIX extended regular expression, searched in the name; the last "=" separates. CONFIG
  * is a config whose fields may be "*" ("nf4:*:*:64:*", "*" alone for any), or another quantizer's
  * label. All constraints hold together. They take cells out of the table, merge rows or scale them,
- * so that the knapsack keeps its form and plans stay exact.
+ * so that the knapsack keeps its form and plans stay exact; but --max-configs and --limit, which
+ * are conditions beside the budget (solver/sided.h).
  */
 #ifndef BP_ENGINE_CONSTRAINTS_H
 #define BP_ENGINE_CONSTRAINTS_H
@@ -28,14 +34,17 @@
 #include "engine/table.h"
 
 /* X(enum suffix, option) */
-#define BP_CONSTRAINT_KINDS(X) \
-    X(GRID, "--grid")          \
-    X(PIN, "--pin")            \
-    X(BAN, "--ban")            \
-    X(FLOOR, "--floor")        \
-    X(CEIL, "--ceil")          \
-    X(TIE, "--tie")            \
-    X(WEIGHT, "--weight")
+#define BP_CONSTRAINT_KINDS(X)      \
+    X(GRID, "--grid")               \
+    X(PIN, "--pin")                 \
+    X(BAN, "--ban")                 \
+    X(FLOOR, "--floor")             \
+    X(CEIL, "--ceil")               \
+    X(TIE, "--tie")                 \
+    X(WEIGHT, "--weight")           \
+    X(OBJECTIVE, "--objective")     \
+    X(MAX_CONFIGS, "--max-configs") \
+    X(LIMIT, "--limit")
 
 enum bp_constraint_kind {
 #define BP_CONSTRAINT_ENUM(name, option) BP_CONSTRAINT_##name,
@@ -96,10 +105,39 @@ enum bp_status bp_constraints_tie(const struct bp_constraints *c, const struct b
                                   const uint32_t *group, size_t n_groups, uint8_t *use,
                                   struct bp_err *err);
 
-/* The factor of each matrix's error: weight [n_matrices], 1 without constraints. BP_ERR_USAGE for a
- * factor that is no decimal above 0 and at most 10^6, or when those of a matrix multiply to a
- * number beyond 10^-100 .. 10^100. */
+/* The factor of each matrix's error: weight [n_matrices], 1 without constraints; under --objective
+ * relative over the matrix's norm. BP_ERR_USAGE for a factor that is no decimal above 0 and at most
+ * 10^6, when those of a matrix multiply to a number beyond 10^-100 .. 10^100, and for a matrix
+ * without a norm. */
 enum bp_status bp_constraints_weights(const struct bp_constraints *c, const struct bp_table *table,
                                       double *weight, struct bp_err *err);
+
+/* Divides weight [n_matrices] by the norms where --objective says so. BP_ERR_USAGE: neither sum nor
+ * relative, or a norm that is missing or zero. */
+enum bp_status bp_constraints_objective(const struct bp_constraints *c,
+                                        const struct bp_table *table, double *weight,
+                                        struct bp_err *err);
+
+/* Whether errors count with factors, so that the objective is not the error. */
+bool bp_constraints_scale(const struct bp_constraints *c);
+
+/* Whether there is one beside the budget: --max-configs or --limit. */
+bool bp_constraints_sided(const struct bp_constraints *c);
+
+/* How many distinct candidates a plan may take; 0 = any number. BP_ERR_USAGE. */
+enum bp_status bp_constraints_max_configs(const struct bp_constraints *c, size_t *most,
+                                          struct bp_err *err);
+
+/* A --limit, read. */
+struct bp_limit {
+    const char *value; /* as typed; borrowed */
+    uint64_t bits;
+    uint8_t *member; /* [n_matrices] 1 = counts */
+};
+/* *out [*n], in the order of the list; bp_limits_free also after a failure. BP_ERR_USAGE: a value
+ * that cannot be read, or a pattern that matches no matrix. */
+enum bp_status bp_constraints_limits(const struct bp_constraints *c, const struct bp_table *table,
+                                     struct bp_limit **out, size_t *n, struct bp_err *err);
+struct bp_limit *bp_limits_free(struct bp_limit *limits, size_t n);
 
 #endif

@@ -10,10 +10,8 @@ struct bp_plan *bp_plan_free(struct bp_plan *plan)
 {
     if (!plan)
         return NULL;
-    for (size_t i = 0; i < plan->n_warnings; i++) {
-        free(plan->warnings[i].matrix);
+    for (size_t i = 0; i < plan->n_warnings; i++)
         free(plan->warnings[i].text);
-    }
     free(plan->warnings);
     free(plan->table_fingerprint);
     bp_constraints_done(&plan->constraints);
@@ -136,7 +134,7 @@ static void put_totals(const struct bp_plan *plan, struct bp_json_out *out)
                        bp_plan_effective_bits_per_param(plan));
     bp_json_put_double(out, totals, "error", plan->error);
     bp_json_put_double(out, totals, "relative_error", plan->relative_error);
-    if (bp_constraints_has(&plan->constraints, BP_CONSTRAINT_WEIGHT))
+    if (bp_constraints_scale(&plan->constraints))
         bp_json_put_double(out, totals, "objective", plan->objective);
 
     const struct bp_certificate *c = &plan->certificate;

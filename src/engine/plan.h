@@ -15,6 +15,7 @@
 #include "engine/budget.h"
 #include "engine/constraints.h"
 #include "engine/err.h"
+#include "engine/plan_rules.h"
 #include "engine/table.h"
 
 struct bp_json_out;
@@ -26,7 +27,7 @@ struct bp_certificate {
     bool optimal;       /* proved; else the bound is what is known */
     double lower_bound; /* no plan within the budget has a smaller objective */
     double gap;         /* (objective - lower_bound) / objective, 0 for an objective of 0 */
-    const char *method; /* "mckp" or "glpk"; a constant */
+    const char *method; /* "mckp", "sided" or "glpk"; a constant */
 };
 
 struct bp_baseline {
@@ -37,12 +38,6 @@ struct bp_baseline {
 };
 
 enum { BP_MAX_BASELINES = 1 + BP_N_BASELINES };
-
-struct bp_warning {
-    char *matrix; /* "" for the plan as a whole */
-    const char *rule;
-    char *text;
-};
 
 struct bp_plan {
     const struct bp_table *table;

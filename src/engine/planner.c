@@ -3,6 +3,7 @@
 #include <assert.h>
 #include <inttypes.h>
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -11,11 +12,13 @@
 #include "engine/printable.h"
 #include "solver/glpk.h"
 #include "solver/mckp.h"
+#include "solver/sided.h"
 
 /* Steps of search after which a solve returns what it has: some tens of seconds, far beyond what
  * tables of models have been seen to need. */
 static const uint64_t MAX_WORK = UINT64_C(20000000000);
 static const unsigned GLPK_LIMIT_MS = 60000;
+static const double SIDED_SECONDS = 60.0;
 
 /* The most that a proof's own rounding may leave between plan and bound. The solver counts in 60
  * bits from the largest error down, and usually leaves 1e-14; where a table's errors lie 10^9 apart
@@ -47,6 +50,17 @@ bool bp_planner_allows(const struct bp_planner *p, size_t i, size_t j)
     return bp_problem_allows(&p->problem, i, j);
 }
 
+bool bp_planner_sided(const struct bp_planner *p)
+{
+    return bp_problem_is_sided(&p->problem);
+}
+
+enum bp_status bp_planner_check_sided(const struct bp_planner *p, const uint32_t *choice,
+                                      struct bp_err *err)
+{
+    return bp_problem_check_sided(&p->problem, choice, err);
+}
+
 size_t bp_planner_group(const struct bp_planner *p, size_t i)
 {
     return p->problem.group ? p->problem.group[i] : i;
@@ -67,6 +81,9 @@ static enum bp_status sum_uniform(struct bp_planner *p, struct bp_err *err)
             p->uniform[j].error += allowed ? t->error[cell] : NAN;
             p->uniform[j].objective += allowed ? bp_problem_cost(&p->problem, i, j) : NAN;
         }
+    for (size_t j = 0; j < t->n_candidates; j++)
+        if (!bp_problem_uniform_fits(&p->problem, j))
+            p->uniform[j].objective = NAN;
     p->complete = bp_table_measured(t) == (uint64_t)t->n_matrices * t->n_candidates;
     return BP_OK;
 }
@@ -89,7 +106,7 @@ static enum bp_status set_up(struct bp_planner *p, const struct bp_constraints *
                              struct bp_err *err)
 {
     BP_TRY(bp_constraints_copy(constraints, &p->constraints, err));
-    BP_TRY(bp_problem_init(&p->problem, p->table, constraints, err));
+    BP_TRY(bp_problem_init(&p->problem, p->table, &p->constraints, err));
     BP_TRY(sum_uniform(p, err));
     p->params = bp_table_params(p->table);
     p->table_fingerprint = bp_table_fingerprint(p->table);
@@ -204,29 +221,6 @@ static void add_qlora(struct bp_plan *plan)
     }
 }
 
-static enum bp_status warn_unmeasured(struct bp_plan *plan, struct bp_err *err)
-{
-    const struct bp_table *t = plan->table;
-    for (size_t i = 0; i < t->n_matrices; i++) {
-        size_t measured = bp_table_measured_in_row(t, i);
-        if (measured == t->n_candidates)
-            continue;
-        struct bp_warning *grown =
-            bp_grow(plan->warnings, plan->n_warnings + 1, sizeof *plan->warnings);
-        if (!grown)
-            return bp_fail_nomem(err);
-        plan->warnings = grown;
-        struct bp_warning *w = &plan->warnings[plan->n_warnings++];
-        w->rule = "unmeasured";
-        w->matrix = bp_strdup(t->matrices[i].name);
-        w->text = bp_format("%zu of %zu candidates are not measured and took no part",
-                            t->n_candidates - measured, t->n_candidates);
-        if (!w->matrix || !w->text)
-            return bp_fail_nomem(err);
-    }
-    return BP_OK;
-}
-
 static enum bp_status check_choice(const struct bp_planner *p, const uint32_t *choice,
                                    struct bp_err *err)
 {
@@ -264,7 +258,7 @@ enum bp_status bp_planner_assemble(const struct bp_planner *p, const struct bp_b
         plan->objective = bp_problem_objective(&p->problem, choice);
         add_best_uniform(plan, p);
         add_qlora(plan);
-        status = p->complete ? BP_OK : warn_unmeasured(plan, err);
+        status = bp_plan_apply_rules(plan, p->complete, err);
     }
     if (status != BP_OK) {
         bp_plan_free(plan);
@@ -283,26 +277,49 @@ static uint64_t millionths_up(uint64_t a, uint64_t b)
     return (uint64_t)(((u128)a * 1000000 + b - 1) / b);
 }
 
+/* "; without --grid 'b0=3,4' it would be 2.032300 bits/param", or nothing. */
+static void name_dearest(const struct bp_planner *p, uint64_t least, char text[600])
+{
+    uint64_t bits;
+    const size_t k = bp_problem_dearest(p->table, &p->constraints, &bits);
+    text[0] = '\0';
+    if (k == SIZE_MAX || bits >= least)
+        return;
+    const struct bp_constraint *c = &p->constraints.list[k];
+    const uint64_t bpp = millionths_up(bits, p->params);
+    snprintf(text, 600, "; without %s '%s' it would be %" PRIu64 ".%06" PRIu64 " bits/param",
+             bp_constraint_option(c->kind), bp_printable(c->value).text, bpp / 1000000,
+             bpp % 1000000);
+}
+
 static enum bp_status too_small(const struct bp_planner *p, const struct bp_budget *budget,
                                 struct bp_err *err)
 {
     uint64_t least, most;
     bp_planner_range(p, &least, &most);
     const uint64_t least_bpp = millionths_up(least, p->params);
+    char dearest[600];
+    name_dearest(p, least, dearest);
     if (budget->unit == BP_BUDGET_TOTAL_BYTES)
         return bp_fail(err, BP_INFEASIBLE,
                        "%s: a budget of %.10g %s leaves the planned matrices %s bits, below the "
-                       "least possible: %s bits, for which it takes %.0f %s",
+                       "least possible: %s bits, for which it takes %.0f %s%s",
                        p->table->path, budget->asked, bp_budget_unit_name(budget->unit),
                        bp_grouped(budget->bits).text, bp_grouped(least).text,
                        budget->asked + (double)((least - budget->bits + 7) / 8),
-                       bp_budget_unit_name(budget->unit));
+                       bp_budget_unit_name(budget->unit), dearest);
     return bp_fail(err, BP_INFEASIBLE,
                    "%s: a budget of %.10g %s (%s bits) is below the least possible: %" PRIu64
-                   ".%06" PRIu64 " bits/param, %s bytes (%s bits)",
+                   ".%06" PRIu64 " bits/param, %s bytes (%s bits)%s",
                    p->table->path, budget->asked, bp_budget_unit_name(budget->unit),
                    bp_grouped(budget->bits).text, least_bpp / 1000000, least_bpp % 1000000,
-                   bp_grouped((least + 7) / 8).text, bp_grouped(least).text);
+                   bp_grouped((least + 7) / 8).text, bp_grouped(least).text, dearest);
+}
+
+static enum bp_status gave_up(const struct bp_planner *p, enum bp_status status, struct bp_err *err)
+{
+    return bp_fail(err, status, "%s: the solver gave up: %s", p->table->path,
+                   status == BP_ERR_NOMEM ? "out of memory" : "no answer that holds");
 }
 
 static enum bp_status run_solver(struct bp_planner *p, uint64_t bits, enum bp_solver solver,
@@ -322,10 +339,43 @@ static enum bp_status run_solver(struct bp_planner *p, uint64_t bits, enum bp_so
             .stop = limits ? limits->stop : NULL};
         status = bp_mckp_solve(p->mckp, bits, &inner, result, p->choice);
     }
-    if (status == BP_OK || status == BP_LIMIT || status == BP_INFEASIBLE)
-        return status;
-    return bp_fail(err, status, "%s: the solver gave up: %s", p->table->path,
-                   status == BP_ERR_NOMEM ? "out of memory" : "no answer that holds");
+    return status < BP_OK ? gave_up(p, status, err) : status;
+}
+
+/* The same under conditions beside the budget. */
+static enum bp_status run_sided(struct bp_planner *p, uint64_t bits, enum bp_solver solver,
+                                const struct bp_planner_limits *limits,
+                                struct bp_mckp_result *result, struct bp_err *err)
+{
+    struct bp_sided_limits inner = {.by_glpk = solver == BP_SOLVER_GLPK,
+                                    .max_seconds = SIDED_SECONDS};
+    struct bp_problem_sided problem;
+    struct bp_sided_result sided;
+    if (limits) {
+        inner.max_work = limits->max_work;
+        inner.max_seconds = limits->max_seconds > 0.0 ? limits->max_seconds : SIDED_SECONDS;
+        inner.stop = limits->stop;
+        inner.progress = limits->progress;
+        inner.progress_arg = limits->progress_arg;
+    }
+    enum bp_status status = bp_problem_lay_sided(&p->problem, bits, &problem, err);
+    const bool laid = status == BP_OK;
+    if (laid)
+        status = bp_sided_solve(&problem.sided, p->mckp, &inner, &sided, p->choice);
+    bp_problem_sided_done(&problem);
+    if (status == BP_STOPPED)
+        return bp_fail(err, BP_STOPPED,
+                       "%s: no plan was found in time, nor that there is none: allow more time or "
+                       "a larger budget",
+                       p->table->path);
+    if (laid && status < BP_OK)
+        return gave_up(p, status, err);
+    if (status == BP_OK || status == BP_LIMIT)
+        *result = (struct bp_mckp_result){.cost = sided.cost,
+                                          .lower_bound = sided.lower_bound,
+                                          .weight = sided.weight,
+                                          .shadow_price = sided.shadow_price};
+    return status;
 }
 
 static double gap_of(double objective, double lower_bound)
@@ -352,14 +402,15 @@ static void fall_back_to_uniform(struct bp_planner *p, uint64_t bits, struct fou
     f->objective = p->uniform[j].objective;
 }
 
-/* Puts the best choice found within `bits` into p->choice. BP_INFEASIBLE: the text is the caller's.
- */
-static enum bp_status find(struct bp_planner *p, uint64_t bits, enum bp_solver solver,
+/* Puts the best choice found within `bits` into p->choice, `sided`: under the conditions beside the
+ * budget. BP_INFEASIBLE: the text is the caller's. */
+static enum bp_status find(struct bp_planner *p, uint64_t bits, enum bp_solver solver, bool sided,
                            const struct bp_planner_limits *limits, struct found *f,
                            struct bp_err *err)
 {
     struct bp_mckp_result result;
-    enum bp_status status = run_solver(p, bits, solver, limits, &result, err);
+    enum bp_status status = sided ? run_sided(p, bits, solver, limits, &result, err)
+                                  : run_solver(p, bits, solver, limits, &result, err);
     if (status != BP_OK && status != BP_LIMIT)
         return status;
     bp_problem_spread(&p->problem, p->choice);
@@ -368,9 +419,10 @@ static enum bp_status find(struct bp_planner *p, uint64_t bits, enum bp_solver s
     f->bits = result.weight;
     f->shadow_price = solver == BP_SOLVER_GLPK ? 0.0 : result.shadow_price;
     if (gap_of(f->objective, result.lower_bound) >
-        (solver == BP_SOLVER_GLPK ? BP_GLPK_GAP : PROOF_GAP))
+        (solver == BP_SOLVER_GLPK || sided ? BP_GLPK_GAP : PROOF_GAP))
         status = BP_LIMIT;
-    fall_back_to_uniform(p, bits, f);
+    if (sided || !bp_problem_is_sided(&p->problem))
+        fall_back_to_uniform(p, bits, f);
     f->lower_bound = fmin(result.lower_bound, f->objective);
     return status;
 }
@@ -381,16 +433,21 @@ enum bp_status bp_planner_solve(struct bp_planner *p, const struct bp_budget *bu
 {
     *out = NULL;
     struct found f;
-    enum bp_status solved = find(p, budget->bits, solver, limits, &f, err);
+    const bool sided = bp_problem_is_sided(&p->problem);
+    enum bp_status solved = find(p, budget->bits, solver, sided, limits, &f, err);
     if (solved == BP_INFEASIBLE)
-        return too_small(p, budget, err);
+        return sided && budget->bits >= bp_mckp_min_weight(p->mckp)
+                   ? bp_problem_explain_sided(&p->problem, budget->bits, err)
+                   : too_small(p, budget, err);
     if (solved != BP_OK && solved != BP_LIMIT)
         return solved;
     const struct bp_certificate certificate = {
         .optimal = solved == BP_OK,
         .lower_bound = f.lower_bound,
         .gap = gap_of(f.objective, f.lower_bound),
-        .method = solver == BP_SOLVER_GLPK ? "glpk" : "mckp",
+        .method = solver == BP_SOLVER_GLPK ? "glpk"
+                  : sided                  ? "sided"
+                                           : "mckp",
     };
     BP_TRY(bp_planner_assemble(p, budget, p->choice, &certificate, out, err));
     (*out)->shadow_price = f.shadow_price;
@@ -405,7 +462,7 @@ enum bp_status bp_planner_point(struct bp_planner *p, uint64_t bits,
                                 struct bp_frontier_point *out, struct bp_err *err)
 {
     struct found f;
-    enum bp_status status = find(p, bits, BP_SOLVER_MCKP, limits, &f, err);
+    enum bp_status status = find(p, bits, BP_SOLVER_MCKP, false, limits, &f, err);
     if (status == BP_INFEASIBLE) {
         const struct bp_budget budget = {
             .unit = BP_BUDGET_BYTES, .asked = (double)bits / 8.0, .bits = bits};

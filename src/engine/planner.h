@@ -19,11 +19,20 @@ enum bp_solver { BP_SOLVER_MCKP, BP_SOLVER_GLPK };
 
 struct bp_planner;
 
+/* How far a solve is: the objective of the best plan found, INFINITY for none yet, and what no plan
+ * is below. Called by the thread that solves, at every change and a few times a second; the
+ * objective never rises, the bound never falls. */
+typedef void bp_planner_progress_fn(void *arg, double objective, double lower_bound);
+
 /* How long a solve goes on proving. Without limits: until it is proved, for some tens of seconds at
  * most. */
 struct bp_planner_limits {
     uint64_t max_work;       /* steps of the search, about 1 ns each; 0 = as without limits */
     const atomic_bool *stop; /* may be NULL; set by anyone: the solve ends soon with what it has */
+    /* Of plans under --max-configs and --limit alone, whose proof can take long: */
+    double max_seconds;               /* 0 = 60 */
+    bp_planner_progress_fn *progress; /* may be NULL */
+    void *progress_arg;
 };
 
 /* constraints NULL or empty: every candidate of the table may be taken. They are copied.
@@ -41,18 +50,29 @@ bool bp_planner_allows(const struct bp_planner *planner, size_t i, size_t j);
  * candidate. Numbers ascend from 0 in the order of the groups' first matrices. */
 size_t bp_planner_group(const struct bp_planner *planner, size_t i);
 
-/* The budgets that make sense, in bits: below *least nothing fits, above *most nothing improves. */
+/* Whether there are conditions beside the budget (--max-configs, --limit), which are solved by
+ * search: see bp_planner_limits. */
+bool bp_planner_sided(const struct bp_planner *planner);
+
+/* Whether a choice [n_matrices] meets those; BP_ERR_MISMATCH names the first that it does not. */
+enum bp_status bp_planner_check_sided(const struct bp_planner *planner, const uint32_t *choice,
+                                      struct bp_err *err);
+
+/* The budgets that make sense, in bits: below *least nothing fits, above *most nothing improves.
+ * Conditions beside the budget are not counted: under them the least may be more. */
 void bp_planner_range(const struct bp_planner *planner, uint64_t *least, uint64_t *most);
 
 /* The plan of least error within the budget. BP_OK: proved optimal. BP_LIMIT: *out holds the best
- * plan found and its true gap. BP_INFEASIBLE: the text says what the least budget is. limits may be
- * NULL; GLPK does not heed them. */
+ * plan found and its true gap. BP_INFEASIBLE: the text says what the least budget is. BP_STOPPED:
+ * under conditions beside the budget, a limit came before any plan was found. limits may be NULL;
+ * GLPK heeds them under such conditions only. */
 enum bp_status bp_planner_solve(struct bp_planner *planner, const struct bp_budget *budget,
                                 enum bp_solver solver, const struct bp_planner_limits *limits,
                                 struct bp_plan **out, struct bp_err *err);
 
 /* A point of the frontier, without making a plan of it: the error of the best choice found within
- * `bits`, and a bound below which there is none. BP_OK, BP_LIMIT or BP_INFEASIBLE as above. */
+ * `bits`, and a bound below which there is none. BP_OK, BP_LIMIT or BP_INFEASIBLE as above.
+ * Conditions beside the budget are left out: under them a point is what plans are not below. */
 struct bp_frontier_point {
     uint64_t budget_bits, storage_bits;
     double error, lower_bound; /* the objective: errors with --weight's factors */
@@ -62,7 +82,7 @@ enum bp_status bp_planner_point(struct bp_planner *planner, uint64_t bits,
                                 struct bp_frontier_point *out, struct bp_err *err);
 
 /* The one candidate j for all matrices: its storage in *bits and its objective, NaN where a matrix
- * is not measured or may not take it. */
+ * is not measured or may not take it, and where a --limit is exceeded. */
 double bp_planner_uniform(const struct bp_planner *planner, size_t j, uint64_t *bits);
 
 /* What a matrix's choice would change for. Prices are error (with --weight's factors) saved per bit

@@ -25,13 +25,14 @@ static enum bp_status apply(struct bp_problem *p, const struct bp_constraints *c
         BP_TRY(bp_constraints_groups(c, t, p->group, &p->n_classes, err));
         BP_TRY(bp_constraints_tie(c, t, p->group, p->n_classes, p->use, err));
     }
-    if (bp_constraints_has(c, BP_CONSTRAINT_WEIGHT)) {
+    if (bp_constraints_scale(c) || bp_constraints_has(c, BP_CONSTRAINT_OBJECTIVE)) {
         p->factor = bp_alloc(t->n_matrices, sizeof *p->factor);
         if (!p->factor)
             return bp_fail_nomem(err);
         BP_TRY(bp_constraints_weights(c, t, p->factor, err));
     }
-    return BP_OK;
+    BP_TRY(bp_constraints_max_configs(c, &p->max_configs, err));
+    return bp_constraints_limits(c, t, &p->limits, &p->n_limits, err);
 }
 
 /* Every matrix needs a measured candidate; says how many lack one. */
@@ -70,6 +71,7 @@ void bp_problem_done(struct bp_problem *p)
     free(p->use);
     free(p->group);
     free(p->factor);
+    bp_limits_free(p->limits, p->n_limits);
 }
 
 double bp_problem_objective(const struct bp_problem *p, const uint32_t *choice)
@@ -105,7 +107,8 @@ static enum bp_status check_costs(const struct bp_problem *p, const double *cost
     for (size_t cell = 0; cell < p->n_classes * p->table->n_candidates; cell++)
         if (cost[cell] > most) /* NaN is not */
             return bp_fail(err, BP_ERR_INPUT,
-                           "%s: errors times the factors of --weight are beyond what can be summed",
+                           "%s: errors times the factors of --weight and --objective are beyond "
+                           "what can be summed",
                            p->table->path);
     return BP_OK;
 }

@@ -2,7 +2,8 @@
  * The knapsack that a table is under constraints. A class is a matrix, or a group of tied matrices
  * that take one candidate: its items weigh and cost the sums over its members. --weight's factors
  * scale costs. Without ties and factors the table's own arrays are the problem, and nothing is
- * copied. Only planner.c includes this.
+ * copied. Conditions beside the budget are laid for solver/sided.h. Only the planner's files
+ * include this.
  */
 #ifndef BP_ENGINE_PLANNER_PROBLEM_H
 #define BP_ENGINE_PLANNER_PROBLEM_H
@@ -14,7 +15,7 @@
 #include "engine/constraints.h"
 #include "engine/err.h"
 #include "engine/table.h"
-#include "solver/mckp.h"
+#include "solver/sided.h"
 
 struct bp_problem {
     const struct bp_table *table;
@@ -23,10 +24,14 @@ struct bp_problem {
                         each its own */
     double *factor;  /* [n_matrices] of the errors; NULL = 1 */
     size_t n_classes;
+    /* Beside the budget. */
+    size_t max_configs;      /* 0 = any number */
+    struct bp_limit *limits; /* [n_limits] */
+    size_t n_limits;
 };
 
-/* Reads the constraints (may be NULL). Borrows the table. What is allocated on failure stays in *p.
- * BP_ERR_INPUT: a class has no candidate that is measured in all its matrices. */
+/* Reads the constraints. Borrows the table and the constraints. What is allocated on failure stays
+ * in *p. BP_ERR_INPUT: a class has no candidate that is measured in all its matrices. */
 enum bp_status bp_problem_init(struct bp_problem *p, const struct bp_table *table,
                                const struct bp_constraints *constraints, struct bp_err *err);
 void bp_problem_done(struct bp_problem *p);
@@ -59,6 +64,44 @@ struct bp_problem_arrays {
 enum bp_status bp_problem_lay(const struct bp_problem *p, struct bp_problem_arrays *out,
                               struct bp_err *err);
 void bp_problem_arrays_done(struct bp_problem_arrays *a);
+
+/* The problem with its conditions beside the budget. */
+struct bp_problem_sided {
+    struct bp_sided_problem sided;
+    struct bp_problem_arrays arrays; /* behind it, and these: */
+    uint64_t *capacity, *part;
+    const uint64_t **rows;
+};
+/* bp_problem_sided_done in any case. */
+enum bp_status bp_problem_lay_sided(const struct bp_problem *p, uint64_t bits,
+                                    struct bp_problem_sided *out, struct bp_err *err);
+void bp_problem_sided_done(struct bp_problem_sided *s);
+
+static inline bool bp_problem_is_sided(const struct bp_problem *p)
+{
+    return p->max_configs > 0 || p->n_limits > 0;
+}
+
+/* Whether a choice [n_matrices] of one candidate for all meets the limits. */
+bool bp_problem_uniform_fits(const struct bp_problem *p, size_t j);
+
+/* What a choice [n_matrices] does against a condition beside the budget: BP_ERR_MISMATCH and a
+ * sentence that says which. */
+enum bp_status bp_problem_check_sided(const struct bp_problem *p, const uint32_t *choice,
+                                      struct bp_err *err);
+
+/* The least storage that the classes' items take; conditions beside the budget are left out.
+ * BP_ERR_NOMEM. */
+enum bp_status bp_problem_least(const struct bp_problem *p, uint64_t *bits);
+
+/* Of constraints, the one without which the least storage is least: its place in the list, and that
+ * storage in *bits; SIZE_MAX where none makes a difference. */
+size_t bp_problem_dearest(const struct bp_table *table, const struct bp_constraints *constraints,
+                          uint64_t *bits);
+
+/* Says why nothing meets the conditions within `bits`, and what would. Returns BP_INFEASIBLE. */
+enum bp_status bp_problem_explain_sided(const struct bp_problem *p, uint64_t bits,
+                                        struct bp_err *err);
 
 /* Turns a choice of the classes in choice [n_classes] into one of the matrices in the same array,
  * [n_matrices]. */

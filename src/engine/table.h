@@ -61,8 +61,11 @@ struct bp_table {
     const double *norm;           /* [n_matrices] or NULL */
     const uint16_t *iterations;   /* [n_matrices * n_candidates] or NULL */
     const double *baseline_error; /* [n_matrices * BP_N_BASELINES] or NULL */
-    struct bp_st *st;             /* the open file; NULL in a table that is yet to be created */
-    void *copies[5];              /* arrays that the file does not align, or of a part */
+    /* Of the table that this is a part of (bp_table_measured_part); 0 = of none. */
+    size_t whole_matrices;
+    uint64_t whole_params;
+    struct bp_st *st; /* the open file; NULL in a table that is yet to be created */
+    void *copies[5];  /* arrays that the file does not align, or of a part */
 };
 
 /* The current method_version. */

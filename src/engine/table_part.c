@@ -79,6 +79,8 @@ static struct bp_table *part_of(const struct bp_table *from, const size_t *row, 
     if (!t)
         return NULL;
     t->n_candidates = from->n_candidates;
+    t->whole_matrices = from->whole_matrices ? from->whole_matrices : from->n_matrices;
+    t->whole_params = from->whole_matrices ? from->whole_params : bp_table_params(from);
     t->matrices = bp_alloc_zero(n, sizeof *t->matrices);
     t->n_matrices = t->matrices ? n : 0;
     t->candidates = bp_alloc(t->n_candidates, sizeof *t->candidates);

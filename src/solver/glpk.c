@@ -47,6 +47,7 @@ struct session {
     jmp_buf failed;
     bool out_of_memory;
     struct figures *figures;
+    struct branching *branching; /* of bp_glpk_branch */
 };
 
 static int compare_entries(const void *a, const void *b)
@@ -366,5 +367,306 @@ enum bp_status bp_glpk_solve(const struct bp_mckp_problem *problem, uint64_t bud
 done:
     free(pick);
     free_model(&m);
+    return status;
+}
+
+/* ---- rows beside the budget ---- */
+
+/* A search of bp_glpk_branch: columns of the program are items, room left of each row, and, where
+ * columns are bounded, whether a column may be taken. */
+struct branching {
+    const struct bp_glpk_branch *b;
+    double per_cost; /* the program's costs */
+    double bound;    /* in them */
+    bool found, closed, started;
+    size_t *pick;  /* [n_classes] */
+    double *value; /* [1 + columns of the program] */
+};
+
+static int room_column(const struct bp_glpk_branch *b, size_t r)
+{
+    return (int)(b->n + r) + 1;
+}
+
+static int open_column(const struct bp_glpk_branch *b, size_t j)
+{
+    return (int)(b->n + b->n_rows + j) + 1;
+}
+
+/* Rows: classes, then budget and limits, then the number of columns, then item <= column. */
+static size_t count_rows(const struct bp_glpk_branch *b)
+{
+    return b->n_classes + b->n_rows + (b->max_columns > 0 ? 1 + b->n : 0);
+}
+
+static size_t count_columns(const struct bp_glpk_branch *b)
+{
+    return b->n + b->n_rows + (b->max_columns > 0 ? b->n_columns : 0);
+}
+
+/* An item's column: its class, what it takes of the rows, its bound by the column. */
+static void fill_item(glp_prob *lp, const struct branching *s, size_t c, size_t t, int *row,
+                      double *value)
+{
+    const struct bp_glpk_branch *b = s->b;
+    int n = 1;
+    row[1] = (int)c + 1;
+    value[1] = 1;
+    for (size_t r = 0; r < b->n_rows; r++)
+        if (b->weight[r * b->n + t] > 0) {
+            row[++n] = (int)(b->n_classes + r) + 1;
+            value[n] = b->weight[r * b->n + t] * MODEL_WEIGHT;
+        }
+    if (b->max_columns > 0) {
+        row[++n] = (int)(b->n_classes + b->n_rows + 1 + t) + 1;
+        value[n] = 1;
+        glp_set_row_bnds(lp, row[n], GLP_UP, 0, 0);
+    }
+    glp_set_col_kind(lp, (int)t + 1, GLP_BV);
+    glp_set_obj_coef(lp, (int)t + 1, b->cost[t] * s->per_cost);
+    glp_set_mat_col(lp, (int)t + 1, n, row, value);
+}
+
+/* What is left of row r's room, no more than what is worth less than the ceiling. */
+static void fill_room(glp_prob *lp, const struct branching *s, size_t r)
+{
+    const struct bp_glpk_branch *b = s->b;
+    const int row[2] = {0, (int)(b->n_classes + r) + 1};
+    const double value[2] = {0, 1}, room = b->room[r] * MODEL_WEIGHT;
+    double most = room;
+    if (b->price[r] > 0 && isfinite(b->ceiling))
+        most = fmin(room, b->ceiling / b->price[r] * MODEL_WEIGHT * (1 + 1e-6) + 1e-6);
+    glp_set_row_bnds(lp, row[1], GLP_FX, room, room);
+    glp_set_col_bnds(lp, room_column(b, r), most > 0 ? GLP_DB : GLP_FX, 0, fmax(most, 0));
+    glp_set_obj_coef(lp, room_column(b, r), b->price[r] / MODEL_WEIGHT * s->per_cost);
+    glp_set_mat_col(lp, room_column(b, r), 1, row, value);
+}
+
+static void fill_branch(glp_prob *lp, const struct branching *s, int *row, double *value)
+{
+    const struct bp_glpk_branch *b = s->b;
+    const int number = (int)(b->n_classes + b->n_rows) + 1;
+    glp_set_obj_dir(lp, GLP_MIN);
+    glp_add_rows(lp, (int)count_rows(b));
+    glp_add_cols(lp, (int)count_columns(b));
+    for (size_t r = 0; r < b->n_rows; r++)
+        fill_room(lp, s, r);
+    if (b->max_columns > 0)
+        glp_set_row_bnds(lp, number, GLP_UP, 0, (double)b->max_columns);
+    for (size_t c = 0; c < b->n_classes; c++) {
+        glp_set_row_bnds(lp, (int)c + 1, GLP_FX, 1, 1);
+        for (size_t t = b->first[c]; t < b->first[c + 1]; t++)
+            fill_item(lp, s, c, t, row, value);
+    }
+    for (size_t j = 0; b->max_columns > 0 && j < b->n_columns; j++) {
+        int n = 1;
+        row[1] = number;
+        value[1] = 1;
+        for (size_t t = 0; t < b->n; t++)
+            if (b->column[t] == j) {
+                row[++n] = number + 1 + (int)t;
+                value[n] = -1;
+            }
+        glp_set_col_kind(lp, open_column(b, j), GLP_BV);
+        glp_set_mat_col(lp, open_column(b, j), n, row, value);
+    }
+}
+
+/* A choice, as the values of all columns. */
+static void offer(glp_tree *tree, struct branching *s, const size_t *pick)
+{
+    const struct bp_glpk_branch *b = s->b;
+    memset(s->value, 0, (1 + count_columns(b)) * sizeof *s->value);
+    for (size_t r = 0; r < b->n_rows; r++) {
+        double left = b->room[r];
+        for (size_t c = 0; c < b->n_classes; c++)
+            left -= b->weight[r * b->n + pick[c]];
+        s->value[room_column(b, r)] = fmax(0, left) * MODEL_WEIGHT;
+    }
+    for (size_t c = 0; c < b->n_classes; c++) {
+        s->value[pick[c] + 1] = 1;
+        if (b->max_columns > 0)
+            s->value[open_column(b, b->column[pick[c]])] = 1;
+    }
+    glp_ios_heur_sol(tree, s->value);
+}
+
+/* The items of the relaxation's solution where it is a whole one. */
+static void read_branch(glp_prob *lp, struct branching *s, bool mip)
+{
+    const struct bp_glpk_branch *b = s->b;
+    for (size_t c = 0; c < b->n_classes; c++) {
+        s->pick[c] = b->first[c];
+        for (size_t t = b->first[c]; t < b->first[c + 1]; t++)
+            if ((mip ? glp_mip_col_val(lp, (int)t + 1) : glp_get_col_prim(lp, (int)t + 1)) > 0.5)
+                s->pick[c] = t;
+    }
+    s->found = true;
+}
+
+/* The largest item of each class. */
+static void round_solution(glp_prob *lp, struct branching *s)
+{
+    const struct bp_glpk_branch *b = s->b;
+    for (size_t c = 0; c < b->n_classes; c++) {
+        double most = -1;
+        for (size_t t = b->first[c]; t < b->first[c + 1]; t++)
+            if (glp_get_col_prim(lp, (int)t + 1) > most) {
+                most = glp_get_col_prim(lp, (int)t + 1);
+                s->pick[c] = t;
+            }
+    }
+}
+
+/* GLPK asks at every turn of its search. */
+static void on_turn(glp_tree *tree, void *info)
+{
+    struct session *session = info;
+    struct branching *s = session->branching;
+    const int node = glp_ios_best_node(tree);
+    const int reason = glp_ios_reason(tree);
+    bool whole = false;
+    if (reason == GLP_IHEUR && s->b->start != NULL && !s->started) {
+        s->started = true;
+        offer(tree, s, s->b->start);
+    }
+    if (reason == GLP_IHEUR && s->b->round != NULL) {
+        round_solution(glp_ios_get_prob(tree), s);
+        if (s->b->round(s->b->arg, s->pick))
+            offer(tree, s, s->pick);
+    }
+    if (reason == GLP_IBINGO) {
+        read_branch(glp_ios_get_prob(tree), s, false);
+        whole = true;
+    }
+    if (node != 0) {
+        const double bound = glp_ios_node_bound(tree, node);
+        if (isfinite(bound) && fabs(bound) < DBL_MAX && bound > s->bound)
+            s->bound = bound;
+    }
+    if (s->bound / s->per_cost >= s->b->ceiling) {
+        s->closed = true; /* nothing better is left */
+        glp_ios_terminate(tree);
+    }
+    if (s->b->tell(s->b->arg, (s->bound - BOUND_SLIP * MODEL_COST) / s->per_cost,
+                   whole ? s->pick : NULL))
+        glp_ios_terminate(tree);
+}
+
+/* The relaxation in steps short enough to be stopped between. */
+static enum bp_status relax(glp_prob *lp, struct branching *s)
+{
+    enum { STEP_MS = 300 };
+    glp_smcp simplex;
+    glp_init_smcp(&simplex);
+    simplex.msg_lev = GLP_MSG_OFF;
+    simplex.tm_lim = STEP_MS;
+    int code;
+    while ((code = glp_simplex(lp, &simplex)) == GLP_ETMLIM)
+        if (s->b->tell(s->b->arg, 0, NULL))
+            return BP_LIMIT;
+    if (code != 0)
+        return BP_ERR_FAILED;
+    if (glp_get_status(lp) == GLP_NOFEAS)
+        return BP_INFEASIBLE;
+    if (glp_get_status(lp) != GLP_OPT)
+        return BP_ERR_FAILED;
+    s->bound = glp_get_obj_val(lp);
+    return BP_OK;
+}
+
+static enum bp_status branch(glp_prob *lp, struct session *session)
+{
+    struct branching *s = session->branching;
+    glp_iocp control;
+    enum bp_status status = relax(lp, s);
+    if (status != BP_OK)
+        return status;
+    glp_init_iocp(&control);
+    control.msg_lev = GLP_MSG_OFF;
+    control.cb_func = on_turn;
+    control.cb_info = session;
+    control.gmi_cuts = GLP_ON;
+    control.mir_cuts = GLP_ON;
+    const int code = glp_intopt(lp, &control);
+    if (code == GLP_ESTOP)
+        return s->closed ? BP_INFEASIBLE : BP_LIMIT;
+    if (code != 0)
+        return BP_ERR_FAILED;
+    if (glp_mip_status(lp) == GLP_NOFEAS)
+        return BP_INFEASIBLE;
+    if (glp_mip_status(lp) != GLP_OPT)
+        return BP_ERR_FAILED;
+    read_branch(lp, s, true);
+    s->bound = glp_mip_obj_val(lp);
+    s->b->tell(s->b->arg, 0, s->pick);
+    return BP_OK;
+}
+
+/* As run_glpk. */
+static enum bp_status run_branch(struct branching *b, int *row, double *value)
+{
+    struct session s = {.branching = b};
+    int made = glp_init_env();
+    if (made > 1)
+        return made == 2 ? BP_ERR_NOMEM : BP_ERR_FAILED;
+    int old_terminal = glp_term_out(GLP_OFF);
+    glp_term_hook(on_print, &s);
+    if (setjmp(s.failed) != 0) {
+        glp_free_env();
+        return s.out_of_memory ? BP_ERR_NOMEM : BP_ERR_FAILED;
+    }
+    glp_error_hook(on_error, &s);
+    glp_prob *lp = glp_create_prob();
+    fill_branch(lp, b, row, value);
+    enum bp_status status = branch(lp, &s);
+    glp_delete_prob(lp);
+    glp_error_hook(NULL, NULL);
+    glp_term_hook(NULL, NULL);
+    glp_term_out(old_terminal);
+    return status;
+}
+
+static double largest_cost(const struct bp_glpk_branch *b)
+{
+    double largest = 0;
+    for (size_t t = 0; t < b->n; t++)
+        largest = b->cost[t] > largest ? b->cost[t] : largest;
+    return largest;
+}
+
+enum bp_status bp_glpk_branch(const struct bp_glpk_branch *problem, bool *found, double *bound)
+{
+    struct branching s = {.b = problem};
+    const size_t columns = count_columns(problem), rows = count_rows(problem);
+    const double most = isfinite(problem->ceiling) ? problem->ceiling : largest_cost(problem);
+    int *row = NULL;
+    double *value = NULL;
+    enum bp_status status = BP_ERR_INPUT;
+    *found = false;
+    *bound = 0;
+    s.per_cost = most > 0 && isfinite(MODEL_COST / most) ? MODEL_COST / most : 1;
+    if (columns > INT_MAX / 4 || rows > INT_MAX / 4)
+        goto done;
+    status = BP_ERR_NOMEM;
+    const size_t longest = columns > rows ? columns : rows;
+    row = malloc((longest + 2) * sizeof *row);
+    value = malloc((longest + 2) * sizeof *value);
+    s.pick = malloc(problem->n_classes * sizeof *s.pick);
+    s.value = malloc((1 + columns) * sizeof *s.value);
+    if (row == NULL || value == NULL || s.pick == NULL || s.value == NULL)
+        goto done;
+    status = run_branch(&s, row, value);
+    *found = s.found;
+    *bound = fmax(0, (s.bound - BOUND_SLIP * MODEL_COST) / s.per_cost);
+    if (status == BP_INFEASIBLE) {
+        *bound = problem->ceiling;
+        status = BP_OK;
+    }
+done:
+    free(row);
+    free(value);
+    free(s.pick);
+    free(s.value);
     return status;
 }

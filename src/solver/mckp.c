@@ -16,6 +16,7 @@ static void free_work(struct bp_mckp_work *k)
     free(k->core.w);
     free(k->core.e);
     free(k->core.r);
+    free(k->core.now);
     free(k->core.item);
     free(k->sel);
     free(k->move);
@@ -41,15 +42,19 @@ struct bp_mckp *bp_mckp_free(struct bp_mckp *m)
     if (m == NULL)
         return NULL;
     free_work(&m->work);
+    bp_mckp_index_done(m);
     free(m->first);
     free(m->w);
     free(m->e);
-    free(m->height);
     free(m->column);
     free(m->cost);
     free(m->hull_first);
     free(m->hull);
     free(m->hull_slope);
+    free(m->off);
+    free(m->coarse);
+    free(m->fine);
+    free(m->off_height);
     free(m->seg_class);
     free(m->seg_hull);
     free(m->seg_slope);

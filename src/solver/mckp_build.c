@@ -7,17 +7,12 @@
 
 #define MAX_TOTAL_WEIGHT (UINT64_C(1) << 62)
 #define COST_BITS        60
+#define COARSE_CLASSES   256 /* fewer are not worth a search of their own */
 
 struct offer {
     uint64_t weight;
     double cost;
     uint32_t column;
-};
-
-/* Undominated items of all classes before they become integers. */
-struct pruned {
-    struct offer *item;
-    size_t n, cap;
 };
 
 bool bp_mckp_reserve(void *buffer, size_t *cap, size_t need, size_t size)
@@ -123,10 +118,24 @@ static void keep_order(const struct offer *row, size_t n_row, uint32_t *order, s
         order[n_items - n_row + i] = row[i].column;
 }
 
-static enum bp_status prune_rows(const struct bp_mckp_problem *p, struct bp_mckp *m,
-                                 struct pruned *out, struct offer *row, uint32_t *order,
-                                 size_t *bad_class)
+/* Room for `need` undominated items. */
+static bool reserve_items(struct bp_mckp *m, size_t *cap, size_t need)
 {
+    size_t cap_w = *cap, cap_cost = *cap, cap_column = *cap;
+    if (need <= *cap)
+        return true;
+    if (!bp_mckp_reserve(&m->w, &cap_w, need, sizeof *m->w) ||
+        !bp_mckp_reserve(&m->cost, &cap_cost, need, sizeof *m->cost) ||
+        !bp_mckp_reserve(&m->column, &cap_column, need, sizeof *m->column))
+        return false;
+    *cap = cap_w;
+    return true;
+}
+
+static enum bp_status prune_rows(const struct bp_mckp_problem *p, struct bp_mckp *m,
+                                 struct offer *row, uint32_t *order, size_t *bad_class)
+{
+    size_t n = 0, cap = 0;
     for (size_t j = 0; j < p->n_items; j++)
         order[j] = (uint32_t)j;
     for (size_t c = 0; c < p->n_classes; c++) {
@@ -139,36 +148,38 @@ static enum bp_status prune_rows(const struct bp_mckp_problem *p, struct bp_mckp
         }
         sort_offers(row, n_row);
         keep_order(row, n_row, order, p->n_items);
-        if (!bp_mckp_reserve(&out->item, &out->cap, out->n + n_row, sizeof *out->item))
+        if (!reserve_items(m, &cap, n + n_row))
             return BP_ERR_NOMEM;
-        m->first[c] = (uint32_t)out->n;
+        m->first[c] = (uint32_t)n;
         double least = INFINITY;
+        const struct offer *cheapest = row;
         for (size_t i = 0; i < n_row; i++) {
             if (row[i].cost < least) {
+                cheapest = &row[i];
                 least = row[i].cost;
-                out->item[out->n++] = row[i];
+                m->w[n] = (int64_t)(row[i].weight - row[0].weight);
+                m->cost[n] = row[i].cost;
+                m->column[n++] = row[i].column;
             }
         }
-        if (out->n >= BP_MCKP_NONE)
+        if (n >= BP_MCKP_NONE)
             return BP_ERR_INPUT;
-        const struct offer *cheapest = &out->item[out->n - 1];
         m->cheapest_column[c] = cheapest->column;
         m->cheapest_cost[c] = cheapest->cost;
-        m->min_weight += out->item[m->first[c]].weight;
+        m->min_weight += row[0].weight;
         m->max_weight += cheapest->weight;
     }
-    m->first[p->n_classes] = (uint32_t)out->n;
+    m->first[p->n_classes] = (uint32_t)n;
     return BP_OK;
 }
 
-static enum bp_status prune(const struct bp_mckp_problem *p, struct bp_mckp *m, struct pruned *out,
-                            size_t *bad_class)
+static enum bp_status prune(const struct bp_mckp_problem *p, struct bp_mckp *m, size_t *bad_class)
 {
     struct offer *row = new_array(p->n_items, sizeof *row);
     uint32_t *order = new_array(p->n_items, sizeof *order);
     enum bp_status status = BP_ERR_NOMEM;
     if (row != NULL && order != NULL)
-        status = prune_rows(p, m, out, row, order, bad_class);
+        status = prune_rows(p, m, row, order, bad_class);
     free(row);
     free(order);
     return status;
@@ -178,52 +189,48 @@ static enum bp_status prune(const struct bp_mckp_problem *p, struct bp_mckp *m, 
 
 /* The exponent k for which the sum over classes of the largest cost times 2^k is below 2^60. The
  * sum is taken relative to the largest power of two, as it may overflow a double. */
-static int cost_exponent(const struct bp_mckp *m, const struct pruned *items)
+static int cost_exponent(const struct bp_mckp *m)
 {
     double largest = 0;
     for (size_t c = 0; c < m->n_classes; c++)
-        largest = fmax(largest, items->item[m->first[c]].cost);
+        largest = fmax(largest, m->cost[m->first[c]]);
     if (largest == 0)
         return 0;
     int top, sum_exponent;
     frexp(largest, &top);
     double sum = 0;
     for (size_t c = 0; c < m->n_classes; c++)
-        sum += ldexp(items->item[m->first[c]].cost, -top);
+        sum += ldexp(m->cost[m->first[c]], -top);
     frexp(sum, &sum_exponent);
     return COST_BITS - sum_exponent - top;
 }
 
 /* Turns costs and weights into integers. Of two items that round to the same cost the heavier one
  * is dropped: within the fixed point it is dominated. */
-static enum bp_status to_integers(struct bp_mckp *m, const struct pruned *items)
+static enum bp_status to_integers(struct bp_mckp *m)
 {
-    size_t n = items->n;
-    m->w = new_array(n, sizeof *m->w);
-    m->e = new_array(n, sizeof *m->e);
-    m->height = new_array(n, sizeof *m->height);
-    m->column = new_array(n, sizeof *m->column);
-    m->cost = new_array(n, sizeof *m->cost);
-    if (!m->w || !m->e || !m->height || !m->column || !m->cost)
+    m->e = new_array(m->first[m->n_classes], sizeof *m->e);
+    if (!m->e)
         return BP_ERR_NOMEM;
-    m->exponent = cost_exponent(m, items);
+    m->exponent = cost_exponent(m);
+    /* A power of two within the range of double multiplies exactly, or down to nothing. */
+    bool plain = m->exponent >= -1000 && m->exponent <= 1000;
+    double scale = plain ? ldexp(1, m->exponent) : 0;
     m->unit = 0;
-    uint32_t kept = 0;
-    size_t i = 0;
+    uint32_t kept = 0, i = 0;
     for (size_t c = 0; c < m->n_classes; c++) {
-        size_t end = m->first[c + 1];
-        uint64_t lightest = items->item[i].weight;
-        uint32_t begin = kept;
+        uint32_t begin = kept, end = m->first[c + 1];
         for (; i < end; i++) {
-            const struct offer *o = &items->item[i];
-            int64_t e = llrint(ldexp(o->cost, m->exponent));
+            int64_t w = m->w[i];
+            int64_t e = llrint(plain ? m->cost[i] * scale : ldexp(m->cost[i], m->exponent));
             if (kept > begin && e >= m->e[kept - 1])
                 continue;
-            m->w[kept] = (int64_t)(o->weight - lightest);
+            m->w[kept] = w;
             m->e[kept] = e;
-            m->column[kept] = o->column;
-            m->cost[kept] = o->cost;
-            m->unit = bp_mckp_gcd(m->unit, m->w[kept]);
+            m->column[kept] = m->column[i];
+            m->cost[kept] = m->cost[i];
+            if (m->unit == 0 || (m->unit != 1 && w % m->unit != 0))
+                m->unit = bp_mckp_gcd(m->unit, w);
             kept++;
         }
         m->first[c] = begin;
@@ -232,8 +239,13 @@ static enum bp_status to_integers(struct bp_mckp *m, const struct pruned *items)
     m->n_items = kept;
     if (m->unit == 0)
         m->unit = 1;
-    for (uint32_t t = 0; t < kept; t++)
-        m->w[t] /= m->unit;
+    int shift = __builtin_ctzll((uint64_t)m->unit);
+    if (m->unit == INT64_C(1) << shift)
+        for (uint32_t t = 0; t < kept; t++)
+            m->w[t] >>= shift;
+    else
+        for (uint32_t t = 0; t < kept; t++)
+            m->w[t] /= m->unit;
     return BP_OK;
 }
 
@@ -246,24 +258,35 @@ static bool above_line(const struct bp_mckp *m, uint32_t p, uint32_t q, uint32_t
            (bp_mckp_wide)(m->e[q] - m->e[t]) * (m->w[q] - m->w[p]);
 }
 
-/* Height of each item of class c above its hull: no integer lambda gives it a smaller reduced cost.
- * Computed in double, so 2^60 * 1e-12 and the rounding to float are given away. */
-static void set_heights(struct bp_mckp *m, size_t c)
+/* Lists the items of class c off its hull with their height above it, from `n` on: no integer
+ * lambda gives them a smaller reduced cost. Computed in double, so 2^60 * 1e-12 and the rounding to
+ * float are given away. Returns the number after the last. */
+static uint32_t list_heights(struct bp_mckp *m, size_t c, uint32_t n)
 {
-    uint32_t k = m->hull_first[c];
+    uint32_t k = m->hull_first[c], begin = n;
+    bool sorted = m->off_sorted;
+    double slope = 0;
     for (uint32_t t = m->first[c]; t < m->first[c + 1]; t++) {
-        while (k + 1 < m->hull_first[c + 1] && m->hull[k + 1] <= t)
-            k++;
-        uint32_t p = m->hull[k];
-        double height = 0;
-        if (p != t) {
-            uint32_t q = m->hull[k + 1]; /* the last item is on the hull, so q exists */
-            double slope = (double)(m->e[p] - m->e[q]) / (double)(m->w[q] - m->w[p]);
-            height = (double)(m->e[t] - m->e[p]) + slope * (double)(m->w[t] - m->w[p]);
-            height = fmax(0, height * (1 - 1e-6) - 4096);
+        if (t == m->hull[k]) {
+            if (k + 1 < m->hull_first[c + 1]) { /* else t is the class's last item */
+                uint32_t q = m->hull[k + 1];
+                slope = (double)(m->e[t] - m->e[q]) / (double)(m->w[q] - m->w[t]);
+                k++;
+            }
+            continue;
         }
-        m->height[t] = (float)height;
+        uint32_t p = m->hull[k - 1];
+        double exact = (double)(m->e[t] - m->e[p]) + slope * (double)(m->w[t] - m->w[p]);
+        float height = (float)fmax(0, exact * (1 - 1e-6) - 4096);
+        uint32_t i = n++;
+        for (; sorted && i > begin && m->off_height[i - 1] > height; i--) {
+            m->off_height[i] = m->off_height[i - 1];
+            m->off[i] = m->off[i - 1];
+        }
+        m->off_height[i] = height;
+        m->off[i] = t;
     }
+    return n;
 }
 
 static enum bp_status build_hulls(struct bp_mckp *m)
@@ -287,8 +310,16 @@ static enum bp_status build_hulls(struct bp_mckp *m)
             m->hull_slope[k] = (m->e[p] - m->e[q]) / (m->w[q] - m->w[p]);
         }
         m->hull_first[c + 1] = n;
-        set_heights(m, c);
     }
+    m->off = new_array(m->n_items - n, sizeof *m->off);
+    m->off_height = new_array(m->n_items - n, sizeof *m->off_height);
+    if (!m->off || !m->off_height)
+        return BP_ERR_NOMEM;
+    n = 0;
+    /* Not worth the time where queries look at few of the classes. */
+    m->off_sorted = m->n_classes < BP_MCKP_INDEX_CLASSES;
+    for (size_t c = 0; c < m->n_classes; c++)
+        n = list_heights(m, c, n);
     return BP_OK;
 }
 
@@ -299,14 +330,27 @@ struct segment {
     uint32_t cls, hull;
 };
 
-/* Falling slope; equal slopes by class and, within a class, in hull order, so that every prefix of
- * the sorted list is a choice. hull numbers rise with the class. */
-static int compare_segments(const void *a, const void *b)
+/* Sorts by falling slope; equal slopes stay in the order of class and hull, so that every prefix of
+ * the sorted list is a choice. By digits of a byte from the lowest up, as far as slopes differ; the
+ * buffers change places. Returns the one that holds the result. */
+static struct segment *sort_segments(struct segment *seg, struct segment *other, size_t n)
 {
-    const struct segment *x = a, *y = b;
-    if (x->slope != y->slope)
-        return x->slope > y->slope ? -1 : 1;
-    return x->hull < y->hull ? -1 : x->hull > y->hull;
+    int64_t most = 0;
+    for (size_t i = 0; i < n; i++)
+        most = seg[i].slope > most ? seg[i].slope : most;
+    for (int shift = 0; shift < 64 && most >> shift > 0; shift += 8) {
+        size_t at[257] = {0};
+        for (size_t i = 0; i < n; i++)
+            at[256 - (seg[i].slope >> shift & 255)]++;
+        for (int digit = 1; digit < 257; digit++)
+            at[digit] += at[digit - 1];
+        for (size_t i = 0; i < n; i++)
+            other[at[255 - (seg[i].slope >> shift & 255)]++] = seg[i];
+        struct segment *swap = seg;
+        seg = other;
+        other = swap;
+    }
+    return seg;
 }
 
 static void lay_frontier(struct bp_mckp *m, const struct segment *seg)
@@ -328,7 +372,7 @@ static void lay_frontier(struct bp_mckp *m, const struct segment *seg)
 static enum bp_status build_frontier(struct bp_mckp *m)
 {
     size_t n = m->hull_first[m->n_classes] - m->n_classes;
-    struct segment *seg = new_array(n, sizeof *seg);
+    struct segment *seg = new_array(2 * n, sizeof *seg);
     m->seg_class = new_array(n, sizeof *m->seg_class);
     m->seg_hull = new_array(n, sizeof *m->seg_hull);
     m->seg_slope = new_array(n, sizeof *m->seg_slope);
@@ -342,10 +386,50 @@ static enum bp_status build_frontier(struct bp_mckp *m)
     for (size_t c = 0; c < m->n_classes; c++)
         for (uint32_t k = m->hull_first[c] + 1; k < m->hull_first[c + 1]; k++)
             seg[m->n_segs++] = (struct segment){m->hull_slope[k], (uint32_t)c, k};
-    if (n > 0)
-        qsort(seg, n, sizeof *seg, compare_segments);
-    lay_frontier(m, seg);
+    lay_frontier(m, sort_segments(seg, seg + n, n));
     free(seg);
+    return BP_OK;
+}
+
+/* ---- coarse classes ---- */
+
+static int64_t class_step(const struct bp_mckp *m, size_t c)
+{
+    int64_t step = 0;
+    for (uint32_t t = m->first[c] + 1; t < m->first[c + 1] && step != 1; t++)
+        if (step == 0 || m->w[t] % step != 0)
+            step = bp_mckp_gcd(step, m->w[t]);
+    return step;
+}
+
+/* Finds the number that divides all weights of most classes: the step of one of them, voted for as
+ * by Boyer and Moore, confirmed by counting. */
+static enum bp_status find_coarse(struct bp_mckp *m)
+{
+    int64_t candidate = 0;
+    size_t votes = 0, n = 0;
+    m->coarse_unit = 0;
+    m->coarse = new_array(m->n_classes, sizeof *m->coarse);
+    m->fine = calloc(m->n_classes / 64 + 1, sizeof *m->fine);
+    int64_t *step = new_array(m->n_classes, sizeof *step);
+    if (m->coarse == NULL || m->fine == NULL || step == NULL) {
+        free(step);
+        return BP_ERR_NOMEM;
+    }
+    for (size_t c = 0; c < m->n_classes; c++) {
+        step[c] = class_step(m, c);
+        if (votes == 0)
+            candidate = step[c];
+        votes = step[c] == candidate ? votes + 1 : votes - 1;
+    }
+    for (size_t c = 0; c < m->n_classes; c++) {
+        m->coarse[c] = candidate > 1 && step[c] % candidate == 0;
+        n += m->coarse[c];
+        m->fine[c / 64] |= (uint64_t)!m->coarse[c] << c % 64;
+    }
+    free(step);
+    if (n >= COARSE_CLASSES && n >= m->n_classes / 10 * 8)
+        m->coarse_unit = candidate;
     return BP_OK;
 }
 
@@ -360,14 +444,16 @@ enum bp_status bp_mckp_build(const struct bp_mckp_problem *problem, struct bp_mc
     m->cheapest_cost = new_array(n_classes, sizeof *m->cheapest_cost);
     if (!m->first || !m->hull_first || !m->cheapest_column || !m->cheapest_cost)
         return BP_ERR_NOMEM;
-    struct pruned items = {NULL, 0, 0};
-    enum bp_status status = prune(problem, m, &items, bad_class);
+    enum bp_status status = prune(problem, m, bad_class);
     if (status == BP_OK)
-        status = to_integers(m, &items);
-    free(items.item);
+        status = to_integers(m);
     if (status == BP_OK)
         status = build_hulls(m);
     if (status == BP_OK)
         status = build_frontier(m);
+    if (status == BP_OK)
+        status = find_coarse(m);
+    if (status == BP_OK && n_classes >= BP_MCKP_INDEX_CLASSES)
+        status = bp_mckp_index_build(m);
     return status;
 }

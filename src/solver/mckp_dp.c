@@ -403,7 +403,7 @@ static void take_best(struct bp_mckp *m, const struct dp *d, const struct cells 
             continue;
         bp_mckp_wide e = (bp_mckp_wide)d->start_e + end->value[i] - (bp_mckp_wide)k->lambda * w;
         if (e < k->incumbent) {
-            k->incumbent = (int64_t)e;
+            bp_mckp_accept(k, (int64_t)e);
             best = i;
         }
     }
@@ -465,7 +465,7 @@ static enum bp_mckp_outcome plan(struct bp_mckp *m, struct dp *d, bool narrow)
 enum bp_mckp_outcome bp_mckp_dp(struct bp_mckp *m, double max_cells, bool narrow)
 {
     struct bp_mckp_work *k = &m->work;
-    struct dp d = {.gap = k->incumbent - k->root_bound, .max_cells = max_cells};
+    struct dp d = {.gap = k->cutoff - k->root_bound, .max_cells = max_cells};
     struct cells end;
     if (d.gap <= 0)
         return BP_MCKP_CLOSED;

@@ -36,13 +36,15 @@ enum bp_mckp_outcome { BP_MCKP_CLOSED, BP_MCKP_OPEN, BP_MCKP_NOMEM };
  * class's base item, which is in the list unless its own reduced cost reaches the gap. */
 struct bp_mckp_core {
     uint32_t n_classes, n;
-    uint32_t *cls;   /* [n_classes] rising */
-    uint32_t *first; /* [n_classes + 1] into the arrays below */
-    int64_t *w;      /* [n] */
-    int64_t *e;      /* [n] */
-    int64_t *r;      /* [n] reduced cost at the root's lambda, >= 0 */
-    uint32_t *item;  /* [n] rising within a class */
-    size_t cap;      /* of w, e, r, item */
+    uint32_t *cls;          /* [n_classes] rising */
+    uint32_t *first;        /* [n_classes + 1] into the arrays below */
+    int64_t *w;             /* [n] */
+    int64_t *e;             /* [n] */
+    int64_t *r;             /* [n] reduced cost at the root's lambda, >= 0 */
+    int64_t *now;           /* [n] reduced cost at the node in hand, above its class's least */
+    uint32_t *item;         /* [n] rising within a class */
+    size_t cap;             /* of w, e, r, now, item */
+    int64_t most_w, most_e; /* the largest |w| and |e| at most */
 };
 
 /* A change of one class away from the node's selection: weight by dw, Lagrangian cost by r >= 0. */
@@ -101,6 +103,7 @@ struct bp_mckp_work {
     int64_t lambda;     /* multiplier of the relaxation */
     int64_t root_bound; /* L: no choice has a smaller sum of e */
     int64_t incumbent;  /* U: sum of e of `best` */
+    int64_t cutoff;     /* only plans below are searched for; <= U */
     int64_t base_e;     /* sum of e of `base` */
     int64_t slack;      /* budget - weight of `base`, >= 0 */
     int64_t bound;      /* proven at the end of the search */
@@ -153,19 +156,42 @@ struct bp_mckp_work {
     size_t key_cap;
 };
 
+/* A segment as mckp_index.c keeps it. */
+struct bp_mckp_reach {
+    int64_t slope;
+    uint32_t cls;
+    float reach; /* slope units per unit of gap */
+};
+
+#define BP_MCKP_OCTAVES 128
+struct bp_mckp_index {
+    bool built;
+    struct bp_mckp_reach *entry; /* [n_segs] by octave, of an octave by falling slope */
+    uint32_t octave[BP_MCKP_OCTAVES + 1];
+    float most[BP_MCKP_OCTAVES]; /* longest reach of each */
+    uint32_t *snapshot;          /* plans of the frontier, [n_classes] items each */
+    uint64_t *mark;              /* a bit for each class; all 0 between uses */
+};
+
 struct bp_mckp {
     size_t n_classes;
     uint32_t n_items;
     uint32_t *first; /* [n_classes + 1] */
     int64_t *w;      /* [n_items] rising within a class, first 0 */
     int64_t *e;      /* [n_items] strictly falling within a class */
-    float *height;   /* [n_items] lower bound of the reduced cost at every lambda; 0 on the hull */
     uint32_t *column;
     double *cost;
 
     uint32_t *hull_first; /* [n_classes + 1] */
     uint32_t *hull;       /* [hull_first[n_classes]] items */
     int64_t *hull_slope;  /* of the edge that ends here; INT64_MAX at a class's first vertex */
+
+    /* Items off the hull and their height above it, a lower bound of the reduced cost at every
+     * lambda; of a class by rising height if off_sorted. Class c's are at [first[c] -
+     * hull_first[c], first[c + 1] - hull_first[c + 1]). */
+    uint32_t *off; /* [n_items - hull_first[n_classes]] */
+    bool off_sorted;
+    float *off_height; /* [n_items - hull_first[n_classes]] */
 
     uint32_t n_segs;
     uint32_t *seg_class; /* [n_segs] */
@@ -175,12 +201,18 @@ struct bp_mckp {
     int64_t *prefix_e;   /* [n_segs + 1] */
 
     int64_t unit; /* weight of one unit of w */
-    int exponent; /* e = rint(cost * 2^exponent) */
+    /* Of most classes, the *coarse* ones, all w are multiples of this; 0 = there is no such number
+     * above 1. A mixture of experts is like this: its matrices of one size outnumber all others. */
+    int64_t coarse_unit;
+    uint8_t *coarse; /* [n_classes] 1 = is a coarse class */
+    uint64_t *fine;  /* [n_classes / 64 + 1] a bit for each class that is not */
+    int exponent;    /* e = rint(cost * 2^exponent) */
     uint64_t min_weight;
     uint64_t max_weight;
     uint32_t *cheapest_column; /* [n_classes] of least cost, before rounding */
     double *cheapest_cost;     /* [n_classes] */
 
+    struct bp_mckp_index index;
     struct bp_mckp_work work;
 };
 
@@ -193,6 +225,14 @@ static inline bool bp_mckp_stopped(struct bp_mckp_work *k)
         k->max_work = 0;
     }
     return k->stopped;
+}
+
+/* `best` has become a plan of this sum of e. */
+static inline void bp_mckp_accept(struct bp_mckp_work *k, int64_t e)
+{
+    k->incumbent = e;
+    if (k->cutoff > e)
+        k->cutoff = e;
 }
 
 /* -- mckp_build.c -- */
@@ -208,6 +248,22 @@ bool bp_mckp_reserve(void *buffer, size_t *cap, size_t need, size_t size);
 /* Greatest common divisor of |a| and |b|. */
 int64_t bp_mckp_gcd(int64_t a, int64_t b);
 
+/* -- mckp_index.c -- */
+
+/* So many classes are worth an index. */
+#define BP_MCKP_INDEX_CLASSES 4096
+
+/* Builds m->index. BP_ERR_NOMEM: it is not `built`; what it has stays in *m. */
+enum bp_status bp_mckp_index_build(struct bp_mckp *m);
+void bp_mckp_index_done(struct bp_mckp *m);
+
+/* plan [n_classes]: the frontier's plan with its first n_taken segments. */
+void bp_mckp_index_plan(const struct bp_mckp *m, uint32_t n_taken, uint32_t *plan);
+
+/* Marks at least the classes that have an item of reduced cost below the gap at lambda besides the
+ * least one. Returns the steps it took. */
+uint64_t bp_mckp_index_mark(const struct bp_mckp *m, int64_t lambda, int64_t gap);
+
 /* -- mckp_root.c -- */
 
 /* The hull vertex (index into m->hull) that minimizes e + lambda * w in class c, the heavier one of
@@ -220,6 +276,9 @@ void bp_mckp_root(struct bp_mckp *m);
 
 /* Collects the core for the present gap. OPEN: stopped. */
 enum bp_mckp_outcome bp_mckp_core_gather(struct bp_mckp *m);
+
+/* The same, with a gap of their own for the coarse classes, not above the present one. */
+enum bp_mckp_outcome bp_mckp_core_gather_split(struct bp_mckp *m, int64_t coarse_gap);
 
 /* Drops what the present gap no longer needs. The core is of no more use when stopped. */
 void bp_mckp_core_shrink(struct bp_mckp *m);
@@ -235,7 +294,11 @@ void bp_mckp_keep_selection(struct bp_mckp *m);
 struct bp_mckp_leaf {
     int64_t lambda, slack, bound;
     size_t n_moves;
+    int64_t step; /* every move changes the weight by a multiple of it; 0 = not known */
 };
+
+/* A small leaf looks at no more than so many of the cheapest moves. */
+#define BP_MCKP_SMALL_MOVES 64
 
 /* Meet in the middle over the few cheapest moves. Improves the incumbent where it can. */
 enum bp_mckp_outcome bp_mckp_leaf_small(struct bp_mckp *m, const struct bp_mckp_leaf *leaf);
@@ -244,6 +307,21 @@ enum bp_mckp_outcome bp_mckp_leaf_small(struct bp_mckp *m, const struct bp_mckp_
  * for are dropped; at most 2 * max_states states in all. */
 enum bp_mckp_outcome bp_mckp_leaf_big(struct bp_mckp *m, const struct bp_mckp_leaf *leaf,
                                       size_t max_states);
+
+/* How far a split leaf goes. */
+#define BP_MCKP_SPLIT_FIRST 64
+struct bp_mckp_split {
+    int64_t limit;  /* in: only coarse moves whose r sum up to less are seen */
+    size_t take;    /* in, out: coarse moves to begin with */
+    int64_t rest;   /* out: what the fine classes cost at least, with the slack that they leave */
+    bool too_large; /* out: OPEN for its states, or stopped, not for the limit */
+};
+
+/* The same where most classes are coarse: lists of the coarse ones' subsets and of the others'.
+ * Only the others can fill a part of the coarse unit, so that what they leave of it bounds the
+ * rest. */
+enum bp_mckp_outcome bp_mckp_leaf_split(struct bp_mckp *m, const struct bp_mckp_leaf *leaf,
+                                        struct bp_mckp_split *split);
 
 /* Drops from the sorted moves those that cannot be needed: fewer than M moves fit below `gap`, so
  * of equal dw only the M cheapest matter. *n shrinks; false when memory is out. */

@@ -9,7 +9,20 @@
  */
 #include "solver/mckp_impl.h"
 
+#include <math.h>
+
 #define BIG_STATES ((size_t)1 << 21)
+#define FAR        (INT64_MAX / 4) /* a reduced cost above any gap */
+
+/* The search looks for plans within a part of the gap first and widens that until a plan is found
+ * or nothing is left: the true gap is often a small part of what the greedy plan leaves. */
+#define FIRST_GAP   8 /* the first part is one in so many */
+#define GAP_STEP    3
+#define FIRST_SPLIT 64 /* the same for the moves of coarse classes */
+#define SPLIT_STEP  4
+
+/* A table is flat where the dearest move of a small leaf is below such a part of the gap. */
+#define FLAT 256
 
 /* ---- a node as a leaf ---- */
 
@@ -47,113 +60,180 @@ static bool range_alive(const struct bp_mckp *m, const struct bp_mckp_range *r)
     return false;
 }
 
-/* Core class q's item of least e + lambda * w within [lo, hi]; BP_MCKP_NONE when it has none. */
-static uint32_t core_argmin(const struct bp_mckp_core *core, uint32_t q, int64_t lambda,
-                            uint32_t lo, uint32_t hi)
+/* Reduced costs of a class's items away from the least one, where products may pass 64 bits; those
+ * that do not matter are clamped. */
+static uint32_t reduce_wide(struct bp_mckp_core *core, uint32_t q, int64_t lambda)
 {
-    uint32_t best = BP_MCKP_NONE;
+    uint32_t begin = core->first[q], end = core->first[q + 1], best = begin;
     bp_mckp_wide least = 0;
-    for (uint32_t t = core->first[q]; t < core->first[q + 1]; t++) {
-        if (core->item[t] < lo || core->item[t] > hi)
-            continue;
+    for (uint32_t t = begin; t < end; t++) {
         bp_mckp_wide v = (bp_mckp_wide)lambda * core->w[t] + core->e[t];
-        if (best == BP_MCKP_NONE || v < least) {
+        if (t == begin || v < least) {
             least = v;
             best = t;
         }
     }
+    for (uint32_t t = begin; t < end; t++) {
+        bp_mckp_wide r = (bp_mckp_wide)lambda * core->w[t] + core->e[t] - least;
+        core->now[t] = r < FAR ? (int64_t)r : FAR;
+    }
     return best;
 }
 
-/* Items of core class q that node x allows. */
-static void allowed(const struct bp_mckp_core *core, const struct bp_mckp_node *x, uint32_t q,
-                    uint32_t *lo, uint32_t *hi)
+/* The same where all values are known to be small. */
+static uint32_t reduce(struct bp_mckp_core *core, uint32_t q, int64_t lambda)
 {
-    const struct bp_mckp_range *r = x->n_ranges > 0 ? range_of(x, core->cls[q]) : NULL;
-    *lo = r != NULL ? r->lo : 0;
-    *hi = r != NULL ? r->hi : UINT32_MAX;
+    uint32_t begin = core->first[q], end = core->first[q + 1], best = begin;
+    int64_t least = lambda * core->w[begin] + core->e[begin];
+    core->now[begin] = least;
+    for (uint32_t t = begin + 1; t < end; t++) {
+        int64_t v = core->now[t] = lambda * core->w[t] + core->e[t];
+        if (v < least) {
+            least = v;
+            best = t;
+        }
+    }
+    for (uint32_t t = begin; t < end; t++)
+        core->now[t] -= least;
+    return best;
 }
 
-/* Sets work.sel and the leaf's slack and bound for node x. False: nothing better is in it, or
- * stopped. */
+/* The same with the items outside of the range made unaffordable. BP_MCKP_NONE: none is inside. */
+static uint32_t reduce_range(struct bp_mckp_core *core, uint32_t q, int64_t lambda,
+                             const struct bp_mckp_range *r)
+{
+    uint32_t best = BP_MCKP_NONE, end = core->first[q + 1];
+    bp_mckp_wide least = 0;
+    for (uint32_t t = core->first[q]; t < end; t++) {
+        bp_mckp_wide v = (bp_mckp_wide)lambda * core->w[t] + core->e[t];
+        bool inside = core->item[t] >= r->lo && core->item[t] <= r->hi;
+        if (inside && (best == BP_MCKP_NONE || v < least)) {
+            least = v;
+            best = t;
+        }
+    }
+    for (uint32_t t = core->first[q]; t < end; t++) {
+        bp_mckp_wide v = (bp_mckp_wide)lambda * core->w[t] + core->e[t] - least;
+        bool inside = core->item[t] >= r->lo && core->item[t] <= r->hi;
+        core->now[t] = inside && v < FAR ? (int64_t)v : FAR;
+    }
+    return best;
+}
+
+/* Sets work.sel, core.now and the leaf's slack and bound for node x. False: nothing better is in
+ * it, or stopped. */
 static bool select_items(struct bp_mckp *m, const struct bp_mckp_node *x, struct bp_mckp_leaf *leaf)
 {
     struct bp_mckp_work *k = &m->work;
-    const struct bp_mckp_core *core = &k->core;
-    int64_t w = 0, e = k->base_e;
+    struct bp_mckp_core *core = &k->core;
+    bool small = fabs((double)x->lambda) * (double)core->most_w + (double)core->most_e < 0x1p61;
     for (uint32_t i = 0; i < x->n_ranges; i++)
         if (!range_alive(m, &x->range[i]))
             return false;
     for (uint32_t q = 0; q < core->n_classes; q++) {
-        uint32_t lo, hi;
-        allowed(core, x, q, &lo, &hi);
-        uint32_t t = core_argmin(core, q, x->lambda, lo, hi);
-        if (t == BP_MCKP_NONE || bp_mckp_stopped(k))
+        if (bp_mckp_stopped(k))
             return false;
-        k->sel[q] = t;
-        w += core->w[t];
-        e += core->e[t];
+        k->sel[q] = small ? reduce(core, q, x->lambda) : reduce_wide(core, q, x->lambda);
     }
-    k->work += 2 * (uint64_t)core->n + 8 * x->n_ranges;
+    for (uint32_t i = 0; i < x->n_ranges; i++) {
+        uint32_t q = core_class(core, x->range[i].cls);
+        if (q != BP_MCKP_NONE)
+            k->sel[q] = reduce_range(core, q, x->lambda, &x->range[i]);
+        if (q != BP_MCKP_NONE && k->sel[q] == BP_MCKP_NONE)
+            return false;
+    }
+    int64_t w = 0, e = k->base_e;
+    for (uint32_t q = 0; q < core->n_classes; q++) {
+        w += core->w[k->sel[q]];
+        e += core->e[k->sel[q]];
+    }
+    k->work += (uint64_t)core->n + core->n_classes + 8 * x->n_ranges;
     leaf->lambda = x->lambda;
     leaf->slack = k->slack - w;
     bp_mckp_wide bound = e - (bp_mckp_wide)x->lambda * leaf->slack;
-    if (bound >= k->incumbent)
+    if (bound >= k->cutoff)
         return false;
     leaf->bound = (int64_t)bound;
     return true;
 }
 
-/* Lists the moves away from work.sel that stay below the incumbent; not all of them when stopped.
- */
-static bool list_moves(struct bp_mckp *m, const struct bp_mckp_node *x, struct bp_mckp_leaf *leaf)
+/* Lists the moves away from work.sel that stay below the cutoff; not all of them when stopped. */
+static bool list_moves(struct bp_mckp *m, struct bp_mckp_leaf *leaf)
 {
     struct bp_mckp_work *k = &m->work;
     const struct bp_mckp_core *core = &k->core;
     if (!bp_mckp_reserve(&k->move, &k->move_cap, core->n, sizeof *k->move))
         return false;
     size_t n = 0;
-    int64_t gap = k->incumbent - leaf->bound;
+    int64_t gap = k->cutoff - leaf->bound;
     for (uint32_t q = 0; q < core->n_classes && !bp_mckp_stopped(k); q++) {
-        uint32_t lo, hi, s = k->sel[q];
-        allowed(core, x, q, &lo, &hi);
-        for (uint32_t t = core->first[q]; t < core->first[q + 1]; t++) {
-            if (t == s || core->item[t] < lo || core->item[t] > hi)
-                continue;
-            bp_mckp_wide r =
-                (bp_mckp_wide)leaf->lambda * (core->w[t] - core->w[s]) + (core->e[t] - core->e[s]);
-            if (r < gap)
-                k->move[n++] = (struct bp_mckp_move){(int64_t)r, core->w[t] - core->w[s], q, t};
-        }
+        uint32_t s = k->sel[q];
+        for (uint32_t t = core->first[q]; t < core->first[q + 1]; t++)
+            if (core->now[t] < gap && t != s)
+                k->move[n++] = (struct bp_mckp_move){core->now[t], core->w[t] - core->w[s], q, t};
     }
+    k->work += core->n;
     leaf->n_moves = n;
     return true;
 }
 
-/* Node x as a leaf. CLOSED: nothing better is in it. OPEN: work.sel, work.move and *leaf say what
- * is, unless stopped. */
+/* Lists the cheapest of these only, as many as a small leaf can use, and finds the step of all. */
+static bool list_cheapest(struct bp_mckp *m, struct bp_mckp_leaf *leaf)
+{
+    enum { KEEP = BP_MCKP_SMALL_MOVES + 1, MOST = 4 * KEEP };
+    struct bp_mckp_work *k = &m->work;
+    const struct bp_mckp_core *core = &k->core;
+    if (!bp_mckp_reserve(&k->move, &k->move_cap, MOST, sizeof *k->move))
+        return false;
+    size_t n = 0;
+    int64_t gap = k->cutoff - leaf->bound, limit = gap, step = 0;
+    for (uint32_t q = 0; q < core->n_classes && !bp_mckp_stopped(k); q++) {
+        uint32_t s = k->sel[q];
+        for (uint32_t t = core->first[q]; t < core->first[q + 1]; t++) {
+            if (core->now[t] >= (step == 1 ? limit : gap) || t == s)
+                continue;
+            int64_t dw = core->w[t] - core->w[s];
+            if (step == 0 || (step != 1 && dw % step != 0))
+                step = bp_mckp_gcd(step, dw);
+            if (core->now[t] >= limit)
+                continue;
+            k->move[n++] = (struct bp_mckp_move){core->now[t], dw, q, t};
+            if (n == MOST) {
+                /* Moves come in the order in which ties are broken, so that a later one of equal
+                 * cost is not among the first. */
+                bp_mckp_sort_smallest(k->move, n, KEEP);
+                n = KEEP;
+                limit = k->move[KEEP - 1].r;
+            }
+        }
+    }
+    k->work += core->n;
+    leaf->n_moves = n;
+    leaf->step = step;
+    return true;
+}
+
+/* Node x as a leaf. CLOSED: nothing better is in it. OPEN: work.sel, core.now, *leaf and, as far as
+ * a small leaf goes, work.move say what is, unless stopped. */
 static enum bp_mckp_outcome describe(struct bp_mckp *m, const struct bp_mckp_node *x,
                                      struct bp_mckp_leaf *leaf)
 {
     if (!select_items(m, x, leaf))
         return m->work.stopped ? BP_MCKP_OPEN : BP_MCKP_CLOSED;
-    return list_moves(m, x, leaf) ? BP_MCKP_OPEN : BP_MCKP_NOMEM;
+    return list_cheapest(m, leaf) ? BP_MCKP_OPEN : BP_MCKP_NOMEM;
 }
 
 /* Every plan below the incumbent ends at a weight that is off the selection's by a multiple of the
  * moves' gcd. Does the slack that no multiple fills cost too much already? */
-static bool residue_closes(struct bp_mckp *m, const struct bp_mckp_leaf *leaf)
+static bool residue_closes(const struct bp_mckp *m, const struct bp_mckp_leaf *leaf)
 {
-    struct bp_mckp_work *k = &m->work;
-    int64_t g = 0;
-    for (size_t t = 0; t < leaf->n_moves && g != 1 && !bp_mckp_stopped(k); t++)
-        if (g == 0 || k->move[t].dw % g != 0)
-            g = bp_mckp_gcd(g, k->move[t].dw);
-    if (g <= 1 || k->stopped)
+    const struct bp_mckp_work *k = &m->work;
+    int64_t g = leaf->step;
+    if (g <= 1)
         return false;
     int64_t rest = leaf->slack % g;
     rest = rest < 0 ? rest + g : rest;
-    return leaf->bound + (bp_mckp_wide)leaf->lambda * rest >= k->incumbent;
+    return leaf->bound + (bp_mckp_wide)leaf->lambda * rest >= k->cutoff;
 }
 
 /* ---- branching ---- */
@@ -178,11 +258,12 @@ static bool split_at_break(const struct bp_mckp *m, const struct bp_mckp_node *x
 
 /* Without a jump: at the move of the largest step for its reduced cost. */
 static bool split_at_move(struct bp_mckp *m, const struct bp_mckp_node *x,
-                          const struct bp_mckp_leaf *leaf, struct bp_mckp_range *cur,
-                          struct split *out)
+                          struct bp_mckp_leaf *leaf, struct bp_mckp_range *cur, struct split *out)
 {
     struct bp_mckp_work *k = &m->work;
-    double best = -1, gap = (double)(k->incumbent - leaf->bound);
+    if (!list_moves(m, leaf))
+        return false;
+    double best = -1, gap = (double)(k->cutoff - leaf->bound);
     const struct bp_mckp_move *pick = NULL;
     for (size_t t = 0; t < leaf->n_moves && !bp_mckp_stopped(k); t++) {
         const struct bp_mckp_move *move = &k->move[t];
@@ -216,7 +297,7 @@ static void restrict_class(struct bp_mckp_node *x, struct bp_mckp_range r)
 
 /* Opens the children of x. OPEN: it cannot be split further, or too many nodes are open. */
 static enum bp_mckp_outcome branch(struct bp_mckp *m, const struct bp_mckp_node *x,
-                                   const struct bp_mckp_leaf *leaf)
+                                   struct bp_mckp_leaf *leaf)
 {
     struct bp_mckp_range cur;
     struct split split;
@@ -237,7 +318,7 @@ static enum bp_mckp_outcome branch(struct bp_mckp *m, const struct bp_mckp_node 
             continue;
         if (child.bound < x->bound)
             child.bound = x->bound;
-        if (child.bound >= m->work.incumbent)
+        if (child.bound >= m->work.cutoff)
             continue;
         enum bp_mckp_outcome outcome = bp_mckp_push(m, &child);
         if (outcome != BP_MCKP_CLOSED)
@@ -252,6 +333,7 @@ struct progress {
     uint64_t nodes;
     uint64_t big_tried, big_closed;
     int64_t core_gap; /* gap at the last shrink */
+    bool flat;        /* most moves cost next to nothing: branching will not get far */
     struct bp_mckp_node root;
 };
 
@@ -285,6 +367,7 @@ static enum bp_mckp_outcome big_leaf(struct bp_mckp *m, const struct bp_mckp_lea
 }
 
 /* A node as a leaf: OPEN when it has to be branched; then work.move and *leaf describe it. */
+
 static enum bp_mckp_outcome try_leaf(struct bp_mckp *m, const struct bp_mckp_node *x,
                                      struct progress *p, struct bp_mckp_leaf *leaf)
 {
@@ -293,15 +376,26 @@ static enum bp_mckp_outcome try_leaf(struct bp_mckp *m, const struct bp_mckp_nod
     if (outcome != BP_MCKP_OPEN || k->stopped)
         return outcome;
     if (leaf->slack >= 0 && leaf->bound + (bp_mckp_wide)leaf->lambda * leaf->slack < k->incumbent) {
-        k->incumbent = leaf->bound + leaf->lambda * leaf->slack;
+        bp_mckp_accept(k, leaf->bound + leaf->lambda * leaf->slack);
         bp_mckp_keep_selection(m);
     }
     if (residue_closes(m, leaf))
         return BP_MCKP_CLOSED;
     outcome = bp_mckp_leaf_small(m, leaf);
-    if (outcome == BP_MCKP_OPEN && p->nodes >= 16 &&
+    if (p->nodes == 1)
+        p->flat = leaf->n_moves > BP_MCKP_SMALL_MOVES &&
+                  k->move[BP_MCKP_SMALL_MOVES].r < (k->cutoff - leaf->bound) / FLAT;
+    if (outcome == BP_MCKP_OPEN && m->coarse_unit > 1) {
+        if (!list_moves(m, leaf))
+            return BP_MCKP_NOMEM;
+        struct bp_mckp_split split = {.limit = FAR, .take = BP_MCKP_SPLIT_FIRST};
+        return bp_mckp_leaf_split(m, leaf, &split);
+    }
+    if (outcome == BP_MCKP_OPEN && p->nodes >= (p->flat ? 16 : 64) &&
         (is_power_of_two(p->nodes) || p->big_closed * 2 >= p->big_tried)) {
         size_t part = p->nodes >= 256 ? 3 : p->nodes >= 64 ? 8 : 32;
+        if (!list_moves(m, leaf))
+            return BP_MCKP_NOMEM;
         outcome = big_leaf(m, leaf, BIG_STATES / part);
         p->big_tried++;
         p->big_closed += outcome == BP_MCKP_CLOSED;
@@ -318,15 +412,15 @@ static enum bp_mckp_outcome retry_root(struct bp_mckp *m, const struct progress 
     enum bp_mckp_outcome outcome = describe(m, &p->root, &leaf);
     if (outcome != BP_MCKP_OPEN || m->work.stopped)
         return outcome;
+    if (!list_moves(m, &leaf))
+        return BP_MCKP_NOMEM;
     return big_leaf(m, &leaf, max_states);
 }
 
 /* A node that cannot be split further, as the largest leaf that is allowed. */
-static enum bp_mckp_outcome force_leaf(struct bp_mckp *m, const struct bp_mckp_node *x,
-                                       struct bp_mckp_leaf *leaf)
+static enum bp_mckp_outcome force_leaf(struct bp_mckp *m, struct bp_mckp_leaf *leaf)
 {
-    /* The leaves tried before have thinned the list. */
-    if (!list_moves(m, x, leaf))
+    if (!list_moves(m, leaf))
         return BP_MCKP_NOMEM;
     return big_leaf(m, leaf, BIG_STATES / 3);
 }
@@ -337,9 +431,9 @@ static enum bp_mckp_outcome force_leaf(struct bp_mckp *m, const struct bp_mckp_n
 static enum bp_mckp_outcome milestone(struct bp_mckp *m, const struct progress *p)
 {
     enum bp_mckp_outcome outcome = BP_MCKP_OPEN;
-    if (p->nodes == 24 || p->nodes == 200 || p->nodes == 2000)
-        outcome = retry_root(m, p, BIG_STATES / (p->nodes == 24 ? 8 : 3));
-    if (outcome == BP_MCKP_OPEN && p->nodes >= 32 && is_power_of_two(p->nodes))
+    if (p->nodes == (p->flat ? 24 : 100) || p->nodes == 400 || p->nodes == 2000)
+        outcome = retry_root(m, p, BIG_STATES / (p->nodes <= 100 ? 8 : 3));
+    if (outcome == BP_MCKP_OPEN && p->nodes >= (p->flat ? 32 : 128) && is_power_of_two(p->nodes))
         outcome = dense(m, 4 * (double)m->work.work, false);
     return outcome;
 }
@@ -370,7 +464,7 @@ static enum bp_mckp_outcome branch_and_bound(struct bp_mckp *m, struct progress 
     struct bp_mckp_work *k = &m->work;
     struct bp_mckp_node x;
     struct bp_mckp_leaf leaf;
-    while (k->n_heap > 0 && k->heap[0].bound < k->incumbent) {
+    while (k->n_heap > 0 && k->heap[0].bound < k->cutoff) {
         if (k->heap[0].bound > k->bound)
             k->bound = k->heap[0].bound; /* no open node has a smaller one */
         if (bp_mckp_stopped(k) || k->work >= k->max_work)
@@ -380,7 +474,7 @@ static enum bp_mckp_outcome branch_and_bound(struct bp_mckp *m, struct progress 
         enum bp_mckp_outcome outcome = milestone(m, p);
         if (outcome != BP_MCKP_OPEN)
             return outcome;
-        int64_t gap = k->incumbent - k->root_bound;
+        int64_t gap = k->cutoff - k->root_bound;
         if (gap <= 0)
             return BP_MCKP_CLOSED;
         if (gap < p->core_gap - p->core_gap / 4) {
@@ -393,28 +487,79 @@ static enum bp_mckp_outcome branch_and_bound(struct bp_mckp *m, struct progress 
         if (outcome == BP_MCKP_OPEN)
             outcome = branch(m, &x, &leaf);
         if (outcome == BP_MCKP_OPEN)
-            outcome = force_leaf(m, &x, &leaf);
+            outcome = force_leaf(m, &leaf);
         if (outcome != BP_MCKP_CLOSED)
             return outcome;
     }
     return BP_MCKP_CLOSED;
 }
 
-enum bp_mckp_outcome bp_mckp_search(struct bp_mckp *m)
+/* The root where most classes are coarse: of these only the cheapest moves are gathered at first,
+ * as the bound of the fine classes leaves little for them. OPEN: too large for that. */
+static enum bp_mckp_outcome split_root(struct bp_mckp *m, const struct bp_mckp_node *root)
 {
     struct bp_mckp_work *k = &m->work;
-    struct progress p = {.core_gap = k->incumbent - k->root_bound};
-    if (bp_mckp_stopped(k) || k->work >= k->max_work)
-        return BP_MCKP_OPEN;
-    enum bp_mckp_outcome outcome = bp_mckp_core_gather(m);
-    if (outcome != BP_MCKP_CLOSED)
-        return outcome;
+    struct bp_mckp_leaf leaf;
+    struct bp_mckp_split split = {.limit = (k->cutoff - k->root_bound) / FIRST_SPLIT + 1,
+                                  .take = BP_MCKP_SPLIT_FIRST};
+    for (;;) {
+        enum bp_mckp_outcome outcome = bp_mckp_core_gather_split(m, split.limit);
+        if (outcome != BP_MCKP_CLOSED)
+            return outcome;
+        if (!select_items(m, root, &leaf))
+            return k->stopped ? BP_MCKP_OPEN : BP_MCKP_CLOSED;
+        if (!list_moves(m, &leaf))
+            return BP_MCKP_NOMEM;
+        outcome = bp_mckp_leaf_split(m, &leaf, &split);
+        if (outcome != BP_MCKP_OPEN || split.too_large || k->work >= k->max_work)
+            return outcome;
+        int64_t left = k->cutoff - leaf.bound - split.rest;
+        split.limit = split.limit < left / SPLIT_STEP ? SPLIT_STEP * split.limit : left;
+    }
+}
+
+/* Searches for plans below the cutoff. CLOSED: there is none but the incumbent. */
+static enum bp_mckp_outcome search_below_cutoff(struct bp_mckp *m, bool last)
+{
+    struct bp_mckp_work *k = &m->work;
+    struct progress p = {.core_gap = k->cutoff - k->root_bound};
+    enum bp_mckp_outcome outcome;
     p.root.bound = k->root_bound;
     p.root.lambda = k->lambda;
     p.root.break_class = k->break_seg < m->n_segs ? m->seg_class[k->break_seg] : BP_MCKP_NONE;
+    if (m->coarse_unit > 1) {
+        outcome = split_root(m, &p.root);
+        if (outcome != BP_MCKP_OPEN || bp_mckp_stopped(k) || k->work >= k->max_work)
+            return outcome;
+    }
+    outcome = bp_mckp_core_gather(m);
+    if (outcome != BP_MCKP_CLOSED)
+        return outcome;
     bp_mckp_clear_nodes(m);
     if (bp_mckp_push(m, &p.root) != BP_MCKP_CLOSED)
         return BP_MCKP_NOMEM;
     outcome = branch_and_bound(m, &p);
-    return outcome == BP_MCKP_OPEN ? last_resort(m) : outcome;
+    return outcome == BP_MCKP_OPEN && last ? last_resort(m) : outcome;
+}
+
+enum bp_mckp_outcome bp_mckp_search(struct bp_mckp *m)
+{
+    struct bp_mckp_work *k = &m->work;
+    int64_t below = (k->incumbent - k->root_bound) / FIRST_GAP;
+    for (;;) {
+        if (bp_mckp_stopped(k) || k->work >= k->max_work)
+            return BP_MCKP_OPEN;
+        below = below > 0 ? below : 1;
+        bool last = below >= k->incumbent - k->root_bound;
+        k->cutoff = last ? k->incumbent : k->root_bound + below;
+        enum bp_mckp_outcome outcome = search_below_cutoff(m, last);
+        if (outcome == BP_MCKP_NOMEM || (outcome == BP_MCKP_OPEN && last))
+            return outcome;
+        if (outcome == BP_MCKP_CLOSED) {
+            k->bound = k->cutoff;
+            if (k->incumbent <= k->cutoff)
+                return BP_MCKP_CLOSED;
+        }
+        below = outcome == BP_MCKP_CLOSED ? GAP_STEP * below : INT64_MAX / 2;
+    }
 }

@@ -47,6 +47,7 @@
     X(FIND, "/", "find", "Map", "find a matrix by name")                                           \
     X(FIND_NEXT, "n", "", "Map", "the next one found")                                             \
     X(FIND_PREVIOUS, "N", "", "Map", "the one found before")                                       \
+    X(WARNING, "W", "", "Map", "the next warning of the plan, and its matrix")                     \
     X(PIN, "p", "pin", "Constraints", "pin the matrix to its config, or let it go")                \
     X(BAN, "x", "", "Constraints", "ban the config that the matrix has from it")                   \
     X(FLOOR, "F", "", "Constraints", "never fewer bits for the matrix than now, or let it go")     \

@@ -62,6 +62,7 @@ void bp_app_ask(struct bp_app *app)
     }
     app->session.budget.bits = budget.bits;
     app->settled = false;
+    app->best_objective = app->best_bound = 0.0;
     if (bp_worker_ask(app->worker, ++app->asked, app->source, &app->session.constraints, &budget,
                       &err) != BP_OK)
         bp_app_say(app, BP_ROLE_ERROR, "%s", err.text);
@@ -139,6 +140,7 @@ static bool take_plan(struct bp_app *app, struct bp_news *news)
     app->plan = news->plan;
     news->plan = NULL;
     app->solve_ms = news->elapsed_ms;
+    app->best_objective = app->best_bound = 0.0;
     app->trouble[0] = '\0';
     if (!app->plan && news->status != BP_OK)
         snprintf(app->trouble, sizeof app->trouble, "%s", news->err.text);
@@ -148,6 +150,15 @@ static bool take_plan(struct bp_app *app, struct bp_news *news)
         choose_budget(app);
     if (app->settled && app->export_path && app->plan)
         bp_app_export(app, app->export_path, app->export_replace);
+    return true;
+}
+
+static bool take_progress(struct bp_app *app, const struct bp_news *news)
+{
+    if (news->generation != app->asked)
+        return false;
+    app->best_objective = news->objective;
+    app->best_bound = news->lower_bound;
     return true;
 }
 
@@ -169,6 +180,8 @@ bool bp_app_news(struct bp_app *app)
     for (struct bp_news *news; (news = bp_worker_take(app->worker)); bp_news_free(news)) {
         if (news->kind == BP_NEWS_FRONTIER)
             changed |= take_frontier(app, news);
+        else if (news->kind == BP_NEWS_PROGRESS)
+            changed |= take_progress(app, news);
         else
             plan_changed |= take_plan(app, news);
     }

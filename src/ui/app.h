@@ -65,6 +65,7 @@ struct bp_view {
     int grid_x, grid_y;
     int memory_row;
     int plan_row;
+    size_t warning; /* the one that was said last, from 1; 0 = none yet */
     bool help;
     int help_scroll;
     bool dragging; /* the slider follows the mouse */
@@ -103,7 +104,9 @@ struct bp_app {
     struct bp_plan *plan;       /* NULL = none: `trouble` says why */
     char trouble[sizeof((struct bp_err *)0)->text];
     double solve_ms;
-    struct bp_frontier_point *points; /* [n_points] of the problem; NULL until sampled */
+    double best_objective, best_bound; /* how far the proof is, where it takes long; 0 = nothing
+                                          known beyond the plan */
+    struct bp_frontier_point *points;  /* [n_points] of the problem; NULL until sampled */
     size_t n_points;
     double *up_price; /* [rows of the plan] error saved per bit, for BP_METRIC_PRICE; else NULL */
 

@@ -182,6 +182,27 @@ static void find(struct bp_app *app, int step, bool from_here)
                bp_printable(t->matrices[row].name).text);
 }
 
+/* --- warnings --- */
+
+/* The next warning behind the one that was said last; the cursor goes to its matrix. */
+static void next_warning(struct bp_app *app)
+{
+    const struct bp_plan *plan = app->plan;
+    if (!plan || plan->n_warnings == 0) {
+        bp_app_say(app, BP_ROLE_TEXT, "the plan has no warnings");
+        return;
+    }
+    struct bp_view *v = &app->view;
+    v->warning = v->warning < plan->n_warnings ? v->warning + 1 : 1;
+    const struct bp_warning *w = &plan->warnings[v->warning - 1];
+    const struct bp_table *t = app->source->table;
+    for (size_t i = 0; *w->matrix && i < t->n_matrices; i++)
+        if (strcmp(t->matrices[i].name, w->matrix) == 0)
+            v->row = i;
+    bp_app_say(app, BP_ROLE_WARNING, "%zu of %zu: %s: %s", v->warning, plan->n_warnings,
+               *w->matrix ? bp_printable(w->matrix).text : "the plan", bp_printable(w->text).text);
+}
+
 /* --- actions --- */
 
 static void fit_card(struct bp_app *app)
@@ -296,6 +317,9 @@ static unsigned act_document(struct bp_app *app, enum bp_action action)
         break;
     case BP_ACTION_TIE:
         next_tie(app);
+        break;
+    case BP_ACTION_WARNING:
+        next_warning(app);
         break;
     case BP_ACTION_FIT_CARD:
         fit_card(app);

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "engine/lint.h"
 #include "engine/mem.h"
 #include "engine/printable.h"
 #include "ui/app.h"
@@ -40,18 +41,26 @@ static unsigned do_grid(struct bp_app *app, const struct call *c)
     return BP_FLAG_REDRAW;
 }
 
-/* pin, ban, floor, ceil, tie, weight: a constraint by its option's name. */
+/* pin, ban, floor, ceil, tie, weight, objective, max-configs, limit: a constraint by its option's
+ * name. Of an objective and of a number of configs there is one: it takes the place of the last. */
 static unsigned constrain(struct bp_app *app, const struct call *c)
 {
+    const struct bp_constraints *now = &app->session.constraints;
+    struct bp_edit edits[2];
+    size_t n = 0;
     char value[BP_PROMPT_TEXT];
     int kind = 0;
     while (strcmp(bp_constraint_option((enum bp_constraint_kind)kind) + 2, c->word) != 0)
         kind++;
     snprintf(value, sizeof value, "%s", c->arg);
-    struct bp_edit edit = {.kind = BP_EDIT_ADD_CONSTRAINT,
-                           .index = BP_EDIT_LAST,
-                           .constraint = {(enum bp_constraint_kind)kind, value}};
-    if (bp_app_edit(app, &edit, 1, false))
+    for (size_t i = 0; i < now->n && n == 0; i++)
+        if ((kind == BP_CONSTRAINT_OBJECTIVE || kind == BP_CONSTRAINT_MAX_CONFIGS) &&
+            (int)now->list[i].kind == kind)
+            edits[n++] = (struct bp_edit){.kind = BP_EDIT_REMOVE_CONSTRAINT, .index = i};
+    edits[n++] = (struct bp_edit){.kind = BP_EDIT_ADD_CONSTRAINT,
+                                  .index = BP_EDIT_LAST,
+                                  .constraint = {(enum bp_constraint_kind)kind, value}};
+    if (bp_app_edit(app, edits, n, false))
         bp_app_say(app, BP_ROLE_TEXT, "%s %s", c->word, bp_printable(value).text);
     return BP_FLAG_REDRAW;
 }
@@ -99,6 +108,25 @@ static unsigned do_set(struct bp_app *app, const struct call *c)
     const char *value = c->arg + n;
     value += strspn(value, " =");
     return set_memory(app, key, value);
+}
+
+/* The findings in as many words as the message holds. */
+static unsigned do_lint(struct bp_app *app, const struct call *c)
+{
+    struct bp_lint lint;
+    struct bp_err err;
+    char text[400] = "";
+    (void)c;
+    if (!app->source || bp_table_lint(app->source->table, &lint, &err) != BP_OK)
+        return need(app, app->source ? err.text : "there is no table yet");
+    for (size_t i = 0; i < lint.n; i++) {
+        const size_t used = strlen(text);
+        snprintf(text + used, sizeof text - used, "%s%s", used ? "; " : "", lint.list[i].text);
+    }
+    bp_app_say(app, lint.n ? BP_ROLE_WARNING : BP_ROLE_GOOD,
+               lint.n ? "%zu finding%s: %s" : "nothing odd about the table", lint.n,
+               lint.n == 1 ? "" : "s", text);
+    return BP_FLAG_REDRAW;
 }
 
 static unsigned do_find(struct bp_app *app, const struct call *c)
@@ -299,7 +327,7 @@ static const struct {
     const char *word;
     unsigned (*run)(struct bp_app *app, const struct call *c);
 } commands[] = {
-#define COMMAND_ROW(word, run, args, help) {#word, run},
+#define COMMAND_ROW(word, run, args, help) {word, run},
     BP_COMMANDS(COMMAND_ROW)
 #undef COMMAND_ROW
 };
@@ -389,15 +417,19 @@ static void offer_arguments(struct bp_app *app, struct words *w, const char *com
 {
     static const char *const grids[] = {"paper", "reference", "nf4", "all", "b0="};
     static const char *const ties[] = {"qkv", "gate_up", "experts", "layer", "kind"};
+    static const char *const objectives[] = {"sum", "relative"};
     static const char *const settings[] = {"context ", "batch ", "kv-bits ", "train-batch ",
                                            "train-sequence "};
     static const char *const names[] = {"go", "compare", "forget", "rename"};
     static const char *const files[] = {"export", "save", "open"};
-    static const char *const matrices[] = {"pin", "ban", "floor", "ceil", "weight", "find"};
+    static const char *const matrices[] = {"pin",    "ban",   "floor", "ceil",
+                                           "weight", "limit", "find"};
     if (strcmp(command, "grid") == 0)
         offer_all(w, grids, sizeof grids / sizeof *grids, stem);
     if (strcmp(command, "tie") == 0)
         offer_all(w, ties, sizeof ties / sizeof *ties, stem);
+    if (strcmp(command, "objective") == 0)
+        offer_all(w, objectives, sizeof objectives / sizeof *objectives, stem);
     if (strcmp(command, "set") == 0)
         offer_all(w, settings, sizeof settings / sizeof *settings, stem);
     if (strcmp(command, "show") == 0)

@@ -46,7 +46,7 @@ static void put_commands(put_fn *put)
     static const struct {
         const char *word, *args, *help;
     } commands[] = {
-#define COMMAND_ROW(word, run, args, help) {#word, args, help},
+#define COMMAND_ROW(word, run, args, help) {word, args, help},
         BP_COMMANDS(COMMAND_ROW)
 #undef COMMAND_ROW
     };

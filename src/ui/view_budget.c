@@ -180,24 +180,24 @@ static int target(const struct bp_app *app, struct bp_cells *cells, struct bp_re
                                             : x;
 }
 
-static void got(const struct bp_app *app, struct bp_cells *cells, struct bp_rect in, int y)
+static int got(const struct bp_app *app, struct bp_cells *cells, struct bp_rect in, int y)
 {
     const struct bp_plan *plan = app->plan;
     char size[BP_SIZE_TEXT];
     int x = target(app, cells, in, y);
     if (!plan)
-        return;
+        return x;
     x = bp_cells_text(cells, in, x, y, BP_ROLE_DIM, "  plan ");
     x = bp_cells_printf(cells, in, x, y, BP_ROLE_VALUE, "%.4f", bp_plan_bits_per_param(plan));
     x = bp_cells_text(cells, in, x, y, BP_ROLE_DIM, " bits/param = ");
     x = bp_cells_text(cells, in, x, y, BP_ROLE_VALUE,
                       bp_size_format((plan->storage_bits + 7) / 8, size));
     if (x + 18 > in.x + in.w)
-        return;
+        return x;
     x = bp_cells_text(cells, in, x, y, BP_ROLE_DIM, "  effective ");
     x = bp_cells_printf(cells, in, x, y, BP_ROLE_VALUE, "%.4f",
                         bp_plan_effective_bits_per_param(plan));
-    bp_text_fitting(cells, in, x, y, BP_ROLE_DIM, " with the low-rank part");
+    return bp_text_fitting(cells, in, x, y, BP_ROLE_DIM, " with the low-rank part");
 }
 
 /* "optimal, proved in 0.4 ms", or how far from it at most. */
@@ -206,6 +206,13 @@ static int certificate(const struct bp_app *app, struct bp_cells *cells, struct 
 {
     const struct bp_certificate *c = &app->plan->certificate;
     char took[32] = "";
+    if (!app->settled && app->best_bound > 0.0 && isfinite(app->best_objective)) {
+        char best[BP_FIGURE_TEXT], bound[BP_FIGURE_TEXT];
+        return bp_cells_printf(
+            cells, in, x, y, BP_ROLE_WARNING, "proving: found %s, bound %s, gap %.2g %%",
+            bp_figure(app->best_objective, best), bp_figure(app->best_bound, bound),
+            100.0 * (1.0 - app->best_bound / app->best_objective));
+    }
     if (app->answered != app->asked)
         return bp_cells_text(cells, in, x, y, BP_ROLE_WARNING, "solving ...");
     if (app->clock)
@@ -227,6 +234,8 @@ static void no_plan(const struct bp_app *app, struct bp_cells *cells, struct bp_
             cells, in, in.x, y, BP_ROLE_ERROR, "no plan: the least budget is %.4f bits/param = %s",
             ceil((double)app->problem->least_bits / (double)bp_app_params(app) * 1e4) / 1e4,
             bp_size_format((app->problem->least_bits + 7) / 8, size));
+    else if (app->answered != app->asked)
+        bp_cells_text(cells, in, in.x, y, BP_ROLE_WARNING, "solving ...");
     else
         bp_cells_text(cells, in, in.x, y, BP_ROLE_ERROR, bp_printable(app->trouble).text);
 }
@@ -257,10 +266,28 @@ static void quality(const struct bp_app *app, struct bp_cells *cells, struct bp_
                     bp_printable(bp_candidate_format(&best->candidate, text)).text);
 }
 
+/* How many warnings the plan carries, at the right where there is room behind column x. */
+static void warnings(const struct bp_app *app, struct bp_cells *cells, struct bp_rect in, int x,
+                     int y)
+{
+    char text[64], key[24];
+    if (!app->plan || app->plan->n_warnings == 0)
+        return;
+    const size_t n = app->plan->n_warnings;
+    snprintf(text, sizeof text, "%zu warning%s (%s)", n, n == 1 ? "" : "s",
+             bp_keymap_key(&app->keymap, BP_ACTION_WARNING, key));
+    if (x + 2 + bp_text_width(text) > in.x + in.w)
+        snprintf(text, sizeof text, "%zu! (%s)", n,
+                 bp_keymap_key(&app->keymap, BP_ACTION_WARNING, key));
+    const int start = in.x + in.w - bp_text_width(text);
+    if (start > x + 1)
+        bp_cells_text(cells, in, start, y, BP_ROLE_WARNING, text);
+}
+
 static void render(const struct bp_app *app, struct bp_cells *cells, struct bp_rect in)
 {
     slider(app, cells, in);
-    got(app, cells, in, in.y + 2);
+    warnings(app, cells, in, got(app, cells, in, in.y + 2), in.y + 2);
     quality(app, cells, in, in.y + 3);
 }
 

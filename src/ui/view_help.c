@@ -8,7 +8,7 @@
 static const struct {
     const char *word, *args, *help;
 } command_rows[] = {
-#define COMMAND_ROW(word, run, args, help) {#word, args, help},
+#define COMMAND_ROW(word, run, args, help) {word, args, help},
     BP_COMMANDS(COMMAND_ROW)
 #undef COMMAND_ROW
 };

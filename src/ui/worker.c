@@ -38,7 +38,8 @@ struct bp_worker {
     /* The thread's own. */
     struct bp_problem *problem;
     struct question now; /* what the problem is of */
-    size_t n_points;     /* sampled of the problem's frontier */
+    double last_progress;
+    size_t n_points; /* sampled of the problem's frontier */
     struct bp_frontier_point points[N_POINTS];
 };
 
@@ -124,13 +125,32 @@ static enum bp_status set_up(struct bp_worker *w, struct question *q, struct bp_
     return bp_problem_new(w->now.source, &w->now.constraints, &w->problem, err);
 }
 
+/* How far a long proof is, at most this often: a person reads no faster. */
+static const double PROGRESS_MS = 100.0;
+
+static void show_progress(void *arg, double objective, double lower_bound)
+{
+    struct bp_worker *w = arg;
+    const double now = now_ms();
+    if (now - w->last_progress < PROGRESS_MS)
+        return;
+    w->last_progress = now;
+    struct bp_news *news = news_new(w, BP_NEWS_PROGRESS);
+    if (!news)
+        return;
+    news->objective = objective;
+    news->lower_bound = lower_bound;
+    tell(w, news);
+}
+
 /* Solves within max_work steps (0: to proof). True when there is nothing to add. */
 static bool solve(struct bp_worker *w, uint64_t max_work, double start)
 {
     struct bp_news *news = news_new(w, BP_NEWS_PLAN);
     if (!news)
         return true;
-    struct bp_planner_limits limits = {max_work, &w->stop};
+    struct bp_planner_limits limits = {
+        .max_work = max_work, .stop = &w->stop, .progress = show_progress, .progress_arg = w};
     news->status = bp_planner_solve(w->problem->planner, &w->now.budget, BP_SOLVER_MCKP, &limits,
                                     &news->plan, &news->err);
     news->final = max_work == 0 || news->status != BP_LIMIT;
@@ -171,7 +191,7 @@ static void sample_frontier(struct bp_worker *w)
     struct bp_frontier_point *point = &w->points[w->n_points];
     double share = (double)w->n_points / (N_POINTS - 1);
     uint64_t bits = p->least_bits + (uint64_t)(share * (double)(p->most_bits - p->least_bits));
-    struct bp_planner_limits limits = {POINT_WORK, &w->stop};
+    struct bp_planner_limits limits = {.max_work = POINT_WORK, .stop = &w->stop};
     enum bp_status status = bp_planner_point(p->planner, bits, &limits, point, NULL);
     if (atomic_load(&w->stop) && status != BP_OK)
         return; /* comes again */

@@ -36,6 +36,7 @@ enum bp_status bp_worker_ask(struct bp_worker *worker, uint64_t generation,
 enum bp_news_kind {
     BP_NEWS_PLAN,     /* status, plan, final, elapsed_ms */
     BP_NEWS_FRONTIER, /* points */
+    BP_NEWS_PROGRESS, /* objective, lower_bound: of a proof that takes long */
 };
 
 struct bp_news {
@@ -49,7 +50,8 @@ struct bp_news {
     double elapsed_ms;                /* of solving */
     struct bp_frontier_point *points; /* [n_points] by ascending budget */
     size_t n_points;
-    struct bp_news *next; /* the worker's */
+    double objective, lower_bound; /* INFINITY: no plan found yet */
+    struct bp_news *next;          /* the worker's */
 };
 
 /* The oldest news, to be freed with bp_news_free; NULL when there are none. Drains wake_fd. */

@@ -5,7 +5,7 @@ load helpers
 
 setup_file() {
     make_table
-    "$BITPLAN" solve "$table" --bits 2.5,3 --json >"$BATS_FILE_TMPDIR/plans.json"
+    "$BITPLAN" solve "$table" --bits 2.5,3 --stability 5 --json >"$BATS_FILE_TMPDIR/plans.json"
 }
 
 # use_python MODULE: sets python to one that has it; skips where none has.

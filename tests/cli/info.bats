@@ -231,3 +231,28 @@ make_session() {
     make_session s.json '.memory.card = 0'
     refuses 4 "s.json: memory: card" info s.json
 }
+
+@test "--lint lists what is odd about a table; without it they are counted" {
+    works info "$table"
+    says "findings    1, --lint lists them"
+    works info "$table" --lint
+    says "synthetic  " "is synthetic"
+    works info "$table" --json
+    json 'has("findings") | not'
+    works info "$table" --lint --json
+    json '.findings == [{rule: "synthetic", count: 1,
+        text: "the model is synthetic: its errors are those of no trained weights"}]'
+    works info "$project/sessions/story-656k.safetensors" --lint
+    says "findings    none"
+    works info "$project/sessions/story-656k.safetensors"
+    [[ $output != *findings* ]] || show_last
+    need_python
+    cp "$table" t.safetensors
+    st_tool set t.safetensors error 3,1 nan
+    st_tool set t.safetensors error 0,1 1000
+    works info t.safetensors --lint --json
+    json '[.findings[] | [.rule, .count]] ==
+        [["not_measured", 1], ["above_norm", 1], ["not_falling", 1], ["synthetic", 1]]'
+    refuses 2 "--lint is for tables" info "$model" --lint
+    refuses 2 "--lint is for tables" info "$project/sessions/llama-2-7b.json" --lint
+}

@@ -72,7 +72,7 @@ setup_file() {
     json '.matrices | all(.label == "nf\(.config.b0):u\(.config.b1):\(.config.b2):\(.config.B0):\(.config.B1)")'
     json '.matrices | all(.rank == 4 and .relative_error > 0 and .relative_error < 1)'
     json '.matrices[0].name == "model.layers.0.self_attn.q_proj.weight" and .matrices[0].shape == [64, 64]'
-    json '.format == "bitplan.plan" and .version == 1 and .warnings == [] and .constraints == []'
+    json '.format == "bitplan.plan" and .version == 1 and .constraints == []'
     json '.table.rank == 4 and .table.cells == 14 and .table.cells_measured == 14 and .model.synthetic'
 }
 
@@ -199,12 +199,54 @@ setup_file() {
     st_tool set t.safetensors error 6,1 nan
     works solve t.safetensors --bits 64 -o p.json --json
     json '.matrices[6].config.b0 == 2 and (.matrices[:6] | all(.config.b0 == 3))'
-    json '.warnings == [{matrix: "model.layers.0.mlp.down_proj.weight", rule: "unmeasured",
-        text: "1 of 2 candidates are not measured and took no part"}]'
+    json '.warnings[0] == {matrix: "model.layers.0.mlp.down_proj.weight", rule: "unmeasured",
+        text: "1 of 2 candidates are not measured and took no part"}'
     json '.table.cells_measured == 13'
     works verify p.json
     works solve t.safetensors --bits 64
     says "warning: model.layers.0.mlp.down_proj.weight: 1 of 2 candidates"
+}
+
+@test "a part of a table is refused, --partial is offered, and the plan says what it is" {
+    need_python
+    cp "$table" t.safetensors
+    st_tool set t.safetensors error 3,: nan
+    refuses 4 "or plan the measured part with --partial" solve t.safetensors --bits 2.5
+    works solve t.safetensors --bits 2.5 --partial --json
+    json '(.matrices | length) == 6 and .warnings[0].rule == "partial" and .warnings[0].matrix == ""'
+    json '.warnings[0].text | startswith("6 of the table'"'"'s 7 matrices are planned, 93.8 % of")'
+    json '.table.cells == 12 and .table.cells_measured == 12 and .totals.params == 61440'
+    printf '%s' "$output" >p.json
+    works verify p.json
+    jq '.warnings = []' p.json >bad.json
+    refuses 1 "warnings is wrong" verify bad.json
+    works solve t.safetensors --bits 2.5 --partial
+    says "warning: 6 of the table's 7 matrices are planned"
+    attempt "$BITPLAN" sweep t.safetensors --from 2.5 --to 2.5 --partial
+    [ "$status" = 0 ] && [ "$stderr" = "bitplan: warning: 6 of the table's 7 matrices are planned, 93.8 % of its parameters" ]
+    # A whole table is no part.
+    works solve "$table" --bits 2.5 --partial
+    cmp <(echo "$output") <("$BITPLAN" solve "$table" --bits 2.5)
+    st_tool set t.safetensors error 0..6,: nan
+    refuses 4 "nothing is measured yet" solve t.safetensors --bits 2.5 --partial
+    attempt "$BITPLAN" solve t.safetensors --bits 2.5
+    [[ $stderr != *--partial* ]] || show_last
+}
+
+# --- what a plan is warned of ---
+
+@test "what lost more than 0.15 of its norm is warned of, and the cure can be pasted" {
+    works solve "$table" --bits 2.5 --json
+    json '([.matrices[] | select(.relative_error > 0.15).name] | length) as $n | $n > 0 and
+        [.warnings[] | select(.rule == "relative_error").matrix] ==
+        [.matrices[] | select(.relative_error > 0.15).name]'
+    cure=$(jq -r '.warnings[0].text | split(": ")[-1]' <<<"$output")
+    [[ $cure == "--floor '^model\."*"=3'" ]] || show_last
+    name=$(jq -r '.warnings[0].matrix' <<<"$output")
+    eval "works solve \"\$table\" --bits 2.75 --json $cure"
+    json --arg name "$name" '[.warnings[].matrix] | index($name) == null'
+    works solve "$table" --bits 3.1
+    [[ $output != *warning* ]] || show_last
 }
 
 @test "a table of errors, storage, matrices and candidates alone is planned" {
@@ -345,7 +387,7 @@ setup_file() {
     works solve "$wide" --bits 2.5 --weight 'o_proj=1000'
     says "objective" "factors of --weight, optimal (proved)"
     works sweep "$wide" --weight 'o_proj=1000' --from 2.5 --to 3
-    [[ $(head -1 <<<"$output") == *,synthetic,objective ]] || show_last
+    [[ $(head -1 <<<"$output") == *,synthetic,shadow_price,knee,objective ]] || show_last
     jq '.totals.objective = .totals.error' plan.json >broken.json
     refuses 1 totals.objective verify broken.json
 }
@@ -404,5 +446,31 @@ setup_file() {
             json '.totals.error <= .baselines[0].error and .baselines[0].name == "best uniform" and
                   (.certificate.status == "bounded" or .certificate.gap < 1e-5)'
         done
+    done
+}
+
+# --- stability ---
+
+@test "--stability says how far the plan holds, and the plan stays the same" {
+    works solve "$table" --bits 2.5
+    local plan=$output
+    works solve "$table" --bits 2.5 --stability 5
+    [[ $output == "$plan"$'\n'"stability   20 plans with 5 % noise on every error"* ]] || show_last
+    says "never change their config" "in the median" "coin flips"
+    works solve "$table" --bits 2.5 --stability 5 -o p.json --json
+    cmp <(jq 'del(.stability)' p.json) <("$BITPLAN" solve "$table" --bits 2.5 --json | jq .)
+    json '.stability | .runs == 20 and .noise_percent == 5 and (.matrices | length) == 7
+        and .regret_median <= .regret_max and .loss_median <= .loss_max
+        and ([.matrices[] | select(.changed == 0)] | length) == (.share_steady * 7 | round)
+        and ([.matrices[] | select(.changed >= 8)] | length) == .coin_flips'
+    works verify p.json
+    works solve "$table" --bits 2.5,3 --stability 5 --json
+    json 'length == 2 and all(has("stability")) and .[0].stability != .[1].stability'
+    json --slurpfile one p.json '.[0] == $one[0]'
+    jq '.totals.stability = .stability' p.json >bad.json
+    refuses 1 "plans have no such figure" verify bad.json
+    local bad
+    for bad in 0 -1 x '' 101 5%; do
+        refuses 2 "--stability" solve "$table" --bits 2.5 --stability "$bad"
     done
 }

@@ -50,13 +50,14 @@ readonly commands='workbench measure solve sweep verify info sample'
     says "-o, --output FILE" --grid --rank --iterations --fisher --include --exclude --threads --seed \
         --shard --progress "-f, --force" --json
     works solve --help
-    says --bits --size --total --context --batch --grid --tie --weight --solver --output --force --json
+    says --bits --size --total --context --batch --grid --tie --weight --solver --partial --stability \
+        --output --force --json
     works sweep --help
-    says --from --to --step --grid --tie --weight --output --json
+    says --from --to --step --points --svg --partial --grid --tie --weight --output --json
     works verify --help
     says --table --model --json
     works info --help
-    says --include --exclude --json
+    says --include --exclude --lint --json
     works sample --help
     says --shapes --layers --hidden --seed --force
 }
@@ -182,12 +183,15 @@ info $model
 info $model --json
 info $table
 info $table --json
+info $table --lint
 info plan.json
 solve $table --bits 2.5
 solve $table --bits 2.5 --json
 solve $table --bits 2.25,2.5,3
+solve $table --bits 2.5 --stability 5
 sweep $table
 sweep $table --json
+sweep $table --svg
 verify plan.json
 verify plan.json --json
 measure $model -o t.safetensors ${quick[*]}

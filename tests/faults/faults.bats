@@ -259,6 +259,14 @@ can_be_completed() {
     each alloc write short sync rename open -- sweep "$table" -o s.csv
 }
 
+@test "sweep as a picture" {
+    each alloc -- sweep "$table" --points 9 --svg
+}
+
+@test "solve --stability" {
+    each alloc -- solve "$table" --bits 2.75 --stability 5 --json
+}
+
 @test "sweep as JSON" {
     each alloc -- sweep "$table" --json
 }

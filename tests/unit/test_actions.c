@@ -103,7 +103,7 @@ static void a_later_binding_wins_and_none_unbinds(void **state)
 static void commands_differ(void **state)
 {
     static const char *const commands[] = {
-#define ROW(word, ...) #word,
+#define ROW(word, ...) word,
         BP_COMMANDS(ROW)
 #undef ROW
     };

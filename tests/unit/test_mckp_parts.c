@@ -54,7 +54,7 @@ static enum bp_mckp_outcome big_leaf(struct bp_mckp *m)
 {
     struct bp_mckp_work *k = &m->work;
     const struct bp_mckp_core *core = &k->core;
-    struct bp_mckp_leaf leaf = {k->lambda, k->slack, k->root_bound, 0};
+    struct bp_mckp_leaf leaf = {.lambda = k->lambda, .slack = k->slack, .bound = k->root_bound};
     assert_true(bp_mckp_reserve(&k->move, &k->move_cap, core->n, sizeof *k->move));
     int64_t e = k->base_e;
     for (uint32_t q = 0; q < core->n_classes; q++) {

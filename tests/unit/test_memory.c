@@ -2,6 +2,7 @@
  * largest settings, and the budget that just fits. */
 #include "plan_tables.h"
 
+#include "engine/json_read.h"
 #include "engine/memory.h"
 
 /* Llama-2-7B: 32 layers of hidden 4096 and feed-forward 11008. Its linear layers hold
@@ -326,6 +327,139 @@ static void the_largest_settings_do_not_wrap(void **state)
     bp_table_close(t);
 }
 
+/* --- a real model's own files --- */
+
+static uint64_t config_number(const struct cJSON *config, const char *key)
+{
+    uint64_t value = 0;
+    if (!bp_json_u64(bp_json_member(config, key), &value))
+        fail_msg("config.json has no %s", key);
+    return value;
+}
+
+static bool ends_with(const char *name, const char *end)
+{
+    const size_t n = strlen(name), m = strlen(end);
+    return n >= m && strcmp(name + n - m, end) == 0;
+}
+
+/* The shape that a name of the index has by the config: {0, 0} for what is no linear layer of a
+ * block, whose parameters then are added to *outside. */
+static struct support_shape shape_by_config(const char *name, const struct cJSON *config,
+                                            uint64_t *outside)
+{
+    const uint64_t hidden = config_number(config, "hidden_size");
+    const uint64_t wide = config_number(config, "intermediate_size");
+    const uint64_t narrow = hidden / config_number(config, "num_attention_heads") *
+                            config_number(config, "num_key_value_heads");
+    if (ends_with(name, ".q_proj.weight") || ends_with(name, ".o_proj.weight"))
+        return (struct support_shape){hidden, hidden};
+    if (ends_with(name, ".k_proj.weight") || ends_with(name, ".v_proj.weight"))
+        return (struct support_shape){narrow, hidden};
+    if (ends_with(name, ".gate_proj.weight") || ends_with(name, ".up_proj.weight"))
+        return (struct support_shape){wide, hidden};
+    if (ends_with(name, ".down_proj.weight"))
+        return (struct support_shape){hidden, wide};
+    const bool words = ends_with(name, "embed_tokens.weight") || ends_with(name, "lm_head.weight");
+    if (!words && !ends_with(name, "norm.weight"))
+        fail_msg("a tensor that this test does not know: %s", name);
+    *outside += words ? hidden * config_number(config, "vocab_size") : hidden;
+    return (struct support_shape){0, 0};
+}
+
+/* A table of the model's planned matrices, named as its index names them; every cell NF4 with a
+ * low-rank part of rank 64. */
+static struct bp_table *table_of_index(const struct cJSON *map, const struct cJSON *config)
+{
+    enum { MOST = 1024 };
+    const struct bp_candidate nf4 = support_candidate("nf4:u8:fp32:64:256", 64);
+    struct support_shape shapes[MOST] = {{0, 0}};
+    const char *names[MOST];
+    uint64_t outside = 0;
+    size_t n = 0;
+    for (const struct cJSON *node = bp_json_first(map); node; node = bp_json_next(node)) {
+        assert_true(n < MOST);
+        names[n] = bp_json_key(node);
+        shapes[n] = shape_by_config(names[n], config, &outside);
+        n += shapes[n].d > 0;
+    }
+    struct bp_table *t = support_table(shapes, n, &nf4, 1);
+    for (size_t i = 0; i < n; i++) {
+        char kind[32];
+        set_name(t, i, names[i]);
+        assert_int_equal(
+            sscanf(names[i], "model.layers.%d.%*[a-z_].%31[a-z_]", &t->matrices[i].layer, kind), 2);
+        set_kind(t, i, kind);
+    }
+    support_numbers(t, 1);
+    t->about.params += outside - t->about.params_outside;
+    t->about.params_outside = outside;
+    t->about.bytes_outside = 2 * outside; /* "torch_dtype": "float16" */
+    return t;
+}
+
+/* Llama-2-70B: 80 layers, hidden 8192, feed-forward 28672, 64 heads of 128, 8 of them for keys and
+ * values (1024 wide), 32000 words.
+ *   a layer    q, o: 2 * 8192^2 = 134,217,728; k, v: 2 * 1024 * 8192 = 16,777,216;
+ *              gate, up, down: 3 * 28672 * 8192 = 704,643,072; together 855,638,016
+ *   planned    80 * 855,638,016 = 68,451,041,280
+ *   outside    2 * 32000 * 8192 + 161 norms * 8192 = 524,288,000 + 1,318,912 = 525,606,912
+ *              in 2 bytes each 1,051,213,824; with the planned 68,976,648,192 parameters, as stated
+ *   NF4        every matrix is whole groups of 64 * 256: 4 + 8/64 + 32/16384 = 4.126953125 bits:
+ *              273,804,165,120 + 8,556,380,160 + 133,693,440 = 282,494,238,720 bits, an eighth of
+ *              which are 35,311,779,840 bytes; and an offset of 4 bytes a matrix: 560 * 4 = 2,240
+ *   rank 64    a layer 64 * (2 * 16384 + 2 * 9216 + 3 * 36864) = 10,354,688; 80 of them 828,375,040
+ *              parameters, in 2 bytes 1,656,750,080
+ *   KV cache   80 * 2 * 1024 = 163,840 elements a token, 2 bytes each: 4096 tokens 1,342,177,280 */
+static void the_ledger_of_llama_2_70b_to_the_byte(void **state)
+{
+    (void)state;
+    char *config_path = test_shared("data/hf-index/llama-70b/config.json");
+    char *index_path = test_shared("data/hf-index/llama-70b/model.safetensors.index.json");
+    struct cJSON *config = NULL, *index = NULL;
+    struct bp_err err = {""};
+    if (bp_json_read_file(config_path, &config, &err) ||
+        bp_json_read_file(index_path, &index, &err))
+        fail_msg("%s", err.text);
+    free(config_path);
+    free(index_path);
+    struct bp_table *t = table_of_index(bp_json_member(index, "weight_map"), config);
+    assert_int_equal(t->n_matrices, 560);
+    assert_true(bp_table_params(t) == UINT64_C(68451041280));
+    assert_true(t->about.params == UINT64_C(68976648192));
+
+    struct bp_planner *planner = planner_of(t, NULL);
+    struct bp_plan *plan = solve(planner, bits_budget(t, "4.13"));
+    assert_true(plan->storage_bits == UINT64_C(282494238720));
+    assert_true(plan->low_rank_params == UINT64_C(828375040));
+    const struct bp_ledger ledger = bp_plan_memory(plan);
+    assert_true(ledger.codes_and_scales_bytes == UINT64_C(35311779840));
+    assert_true(ledger.offsets_bytes == 2240);
+    assert_true(ledger.low_rank_bytes == UINT64_C(1656750080));
+    assert_true(ledger.outside_known && ledger.outside_bytes == UINT64_C(1051213824));
+
+    struct bp_memory_shape shape;
+    struct bp_memory_settings s = usual_settings();
+    struct bp_memory_parts p;
+    s.context = 4096;
+    bp_memory_shape_of(t, &shape);
+    assert_int_equal(shape.n_layers, 80);
+    assert_int_equal(shape.hidden, 8192);
+    assert_true(shape.kv_known);
+    assert_int_equal(shape.kv_per_token, 163840);
+    assert_true(bp_memory_kv_bytes(&shape, &s) == UINT64_C(1342177280));
+    bp_memory_run(plan, &shape, &s, &p);
+    assert_true(p.complete);
+    /* 35,311,779,840 + 2,240 + 1,656,750,080 + 1,051,213,824 + 1,342,177,280 */
+    assert_true(p.total == UINT64_C(39361923264));
+
+    bp_plan_free(plan);
+    bp_planner_free(planner);
+    bp_table_close(t);
+    bp_json_free(config);
+    bp_json_free(index);
+}
+
 /* --- settings --- */
 
 static void settings_take_words(void **state)
@@ -539,6 +673,7 @@ int main(void)
         cmocka_unit_test(layers_of_two_stacks_are_different_layers),
         cmocka_unit_test(what_a_table_does_not_tell_is_not_known),
         cmocka_unit_test(the_largest_settings_do_not_wrap),
+        cmocka_unit_test(the_ledger_of_llama_2_70b_to_the_byte),
         cmocka_unit_test(settings_take_words),
         cmocka_unit_test(settings_refuse_what_makes_no_sense),
         cmocka_unit_test(cards_ascend),
