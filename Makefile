@@ -237,6 +237,11 @@ asan tsan:
 bench: $(BENCHES)
 	@for b in $(BENCHES); do echo "$$b"; $$b || exit 1; done
 
+# The knapsack solver beside others, where python3-scipy is there; cbc and glpsol too if they are.
+.PHONY: bench-peers
+bench-peers: $(B)/tests/bench/bench_solver
+	@$< -n 1 -t 224 --dump $(B)/peers.bin && $(or $(NUMPY),python3) tests/bench/peers.py $(B)/peers.bin
+
 # --- installing -------------------------------------------------------------------------------
 
 .PHONY: install uninstall clean help
@@ -267,7 +272,8 @@ help:
 	@echo 'make deps       install the Debian packages that are missing (needs root)'
 	@echo 'make check      unit and golden tests; make check-all: everything but the packages'
 	@echo 'make asan       sanitizer build in build/asan; make tsan: in build/tsan'
-	@echo 'make bench      benchmarks; make format: clang-format on all sources'
+	@echo 'make bench      benchmarks; make bench-peers: other solvers beside ours'
+	@echo 'make format     clang-format on all sources'
 	@echo 'make golden     writes the frames anew that tests compare with'
 	@echo 'make pictures   writes docs/pictures anew, which a test compares with'
 	@echo 'make sessions   measures the shipped sessions anew: about 15 minutes on one core'

@@ -41,9 +41,11 @@ static char *shipped_session(void)
 
 /* --- options as lines of the workbench's command line --- */
 
-static const enum bp_option edits[] = {BP_OPT_GRID, BP_OPT_PIN,  BP_OPT_BAN,    BP_OPT_FLOOR,
-                                       BP_OPT_CEIL, BP_OPT_TIE,  BP_OPT_WEIGHT, BP_OPT_BITS,
-                                       BP_OPT_SIZE, BP_OPT_TOTAL};
+static const enum bp_option edits[] = {
+    BP_OPT_GRID, BP_OPT_PIN,    BP_OPT_BAN,       BP_OPT_FLOOR,       BP_OPT_CEIL,
+    BP_OPT_TIE,  BP_OPT_WEIGHT, BP_OPT_OBJECTIVE, BP_OPT_MAX_CONFIGS, BP_OPT_LIMIT,
+    BP_OPT_BITS, BP_OPT_SIZE,   BP_OPT_TOTAL,
+};
 enum { N_EDITS = sizeof edits / sizeof *edits };
 
 static void free_lines(char **lines, size_t n)
@@ -299,10 +301,11 @@ static enum bp_status run(const struct bp_args *args, struct bp_err *err)
 }
 
 static const enum bp_option options[] = {
-    BP_OPT_BITS,    BP_OPT_SIZE,  BP_OPT_TOTAL,    BP_OPT_GRID,   BP_OPT_PIN,
-    BP_OPT_BAN,     BP_OPT_FLOOR, BP_OPT_CEIL,     BP_OPT_TIE,    BP_OPT_WEIGHT,
-    BP_OPT_SCRIPT,  BP_OPT_DUMP,  BP_OPT_ASCII,    BP_OPT_COLORS, BP_OPT_RANK,
-    BP_OPT_THREADS, BP_OPT_OUT,   BP_OPT_NO_MOUSE, BP_OPT_JSON,
+    BP_OPT_BITS,      BP_OPT_SIZE,        BP_OPT_TOTAL, BP_OPT_GRID,    BP_OPT_PIN,
+    BP_OPT_BAN,       BP_OPT_FLOOR,       BP_OPT_CEIL,  BP_OPT_TIE,     BP_OPT_WEIGHT,
+    BP_OPT_OBJECTIVE, BP_OPT_MAX_CONFIGS, BP_OPT_LIMIT, BP_OPT_SCRIPT,  BP_OPT_DUMP,
+    BP_OPT_ASCII,     BP_OPT_COLORS,      BP_OPT_RANK,  BP_OPT_THREADS, BP_OPT_OUT,
+    BP_OPT_NO_MOUSE,  BP_OPT_JSON,
 };
 
 const struct bp_command bp_command_workbench = {

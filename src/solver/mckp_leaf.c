@@ -453,6 +453,10 @@ static enum bp_mckp_outcome deepen(struct bp_mckp *m, const struct bp_mckp_leaf 
         int64_t r_max = k->cutoff - leaf->bound - rest - 1;
         if (r_max < 0)
             return BP_MCKP_CLOSED;
+        if (k->work >= k->max_work) {
+            split->too_large = true;
+            return BP_MCKP_OPEN;
+        }
         r_max = r_max < split->limit ? r_max : split->limit - 1;
         take = take < n_coarse ? take : n_coarse;
         size_t sorted = take < n_coarse ? take + 1 : n_coarse;

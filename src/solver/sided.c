@@ -138,6 +138,16 @@ static bool bounds_columns(const struct bp_sided_problem *p)
     return p->max_columns > 0 && p->max_columns < p->mckp.n_items;
 }
 
+/* A first choice of few columns, for GLPK to begin with. */
+static enum bp_status start(struct bp_sided_run *run, double *price)
+{
+    uint32_t *set = malloc(run->problem->max_columns * sizeof *set);
+    size_t n;
+    enum bp_status status = set == NULL ? BP_ERR_NOMEM : bp_sided_start(run, price, set, &n);
+    free(set);
+    return status;
+}
+
 /* BP_OK: closed. BP_LIMIT: not. */
 static enum bp_status search(struct bp_sided_run *run, struct bp_mckp *relaxation, uint32_t *choice)
 {
@@ -146,9 +156,14 @@ static enum bp_status search(struct bp_sided_run *run, struct bp_mckp *relaxatio
     if (price == NULL)
         return BP_ERR_NOMEM;
     struct bp_sided_part part = {.choice = choice, .price = price};
-    const bool columns = bounds_columns(p) && !run->limits.by_glpk;
+    const bool bounded = bounds_columns(p), columns = bounded && !run->limits.by_glpk;
     enum bp_status status =
-        bp_sided_limits_solve(run, p, relaxation, INFINITY, !columns, true, &part);
+        bp_sided_limits_solve(run, p, relaxation, INFINITY, !bounded, true, &part);
+    if (status == BP_OK && bounded && !columns && !(part.closed && !part.found)) {
+        status = start(run, price);
+        if (status == BP_OK)
+            status = bp_sided_limits_solve(run, p, relaxation, INFINITY, true, true, &part);
+    }
     run->shadow_price = part.shadow_price;
     if (status == BP_OK && part.closed && !part.found)
         status = BP_INFEASIBLE;

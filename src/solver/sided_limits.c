@@ -364,7 +364,8 @@ static enum bp_status solve_part(struct call *call, struct bp_mckp *relaxation)
         call->out->price[0] = r.shadow_price;
     offer(call, call->trial);
     raise_bound(call, r.lower_bound);
-    if ((p->n_limits == 0 && !call->columns) || (call->out->found && status == BP_OK))
+    if ((p->n_limits == 0 && !call->columns) ||
+        (call->out->found && call->out->cost <= r.cost && status == BP_OK))
         return status; /* meets them by itself */
     return solve_with_limits(call, r.shadow_price);
 }
@@ -385,6 +386,11 @@ enum bp_status bp_sided_limits_solve(struct bp_sided_run *run, const struct bp_s
     out->cost = INFINITY;
     out->bound = 0;
     out->shadow_price = 0;
+    if (call.columns && whole && run->incumbent < INFINITY) {
+        out->found = true;
+        out->cost = run->incumbent;
+        memcpy(out->choice, run->best, p->mckp.n_classes * sizeof *out->choice);
+    }
     enum bp_status status = call.trial == NULL ? BP_ERR_NOMEM : solve_part(&call, relaxation);
     free(call.trial);
     if (status == BP_INFEASIBLE)

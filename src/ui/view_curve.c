@@ -78,17 +78,25 @@ static void draw_frontier(const struct bp_app *app, const struct chart *c, struc
     }
 }
 
+/* Under weights or a relative objective the curve is not one of errors, which is all that is known
+ * of QLoRA's configs and kept plans. */
+static bool is_scaled(const struct bp_app *app)
+{
+    return bp_constraints_scale(&app->session.constraints);
+}
+
 static void draw_marks(const struct bp_app *app, const struct chart *c, struct bp_canvas *canvas)
 {
     const double params = (double)bp_app_params(app);
-    for (size_t b = 0; app->plan && b < app->plan->n_baselines; b++) {
+    const bool scaled = is_scaled(app);
+    for (size_t b = 0; app->plan && !scaled && b < app->plan->n_baselines; b++) {
         const struct bp_baseline *base = &app->plan->baselines[b];
         if (strncmp(base->name, "nf", 2) == 0 && base->error > 0.0)
             bp_canvas_mark(canvas, dot_x(c, canvas, (double)base->storage_bits / params),
                            dot_y(c, canvas, base->error), BP_ROLE_BASELINE,
                            (uint32_t)base->name[2]);
     }
-    for (size_t k = 0; k < app->session.n_bookmarks; k++) {
+    for (size_t k = 0; !scaled && k < app->session.n_bookmarks; k++) {
         const struct bp_bookmark *mark = &app->session.bookmarks[k];
         if (mark->error > 0.0)
             bp_canvas_mark(canvas, dot_x(c, canvas, (double)mark->storage_bits / params),
@@ -133,11 +141,14 @@ static void draw_axes(const struct chart *c, struct bp_cells *cells, struct bp_r
     }
 }
 
-static void draw_legend(struct bp_cells *cells, struct bp_rect in)
+/* Conditions beside the budget are not in the curve: then it is a bound, no optimum. */
+static void draw_legend(const struct bp_app *app, struct bp_cells *cells, struct bp_rect in)
 {
     const int y = in.y + in.h - 1;
     int x = bp_cells_text(cells, in, in.x, y, BP_ROLE_SLIDER, "\xE2\x97\x8F plan");
-    x = bp_cells_text(cells, in, x + 1, y, BP_ROLE_CURVE, "\xE2\x94\x80 optimum");
+    x = bp_cells_text(cells, in, x + 1, y, BP_ROLE_CURVE,
+                      bp_planner_sided(app->problem->planner) ? "\xE2\x94\x80 bound"
+                                                              : "\xE2\x94\x80 optimum");
     x = bp_cells_text(cells, in, x + 1, y, BP_ROLE_UNIFORM, ". uniform");
     x = bp_cells_text(cells, in, x + 1, y, BP_ROLE_BASELINE, "3 4 NF");
     bp_cells_text(cells, in, x + 1, y, BP_ROLE_BOOKMARK, "\xE2\x97\x86 kept");
@@ -162,13 +173,12 @@ static void render(const struct bp_app *app, struct bp_cells *cells, struct bp_r
     bp_canvas_draw(canvas, cells);
     bp_canvas_free(canvas);
     draw_axes(&c, cells, in);
-    draw_legend(cells, in);
+    draw_legend(app, cells, in);
 }
 
 static void title(const struct bp_app *app, char *text, size_t n)
 {
-    (void)app;
-    snprintf(text, n, "Error (log) over bits/param");
+    snprintf(text, n, "%s (log) over bits/param", is_scaled(app) ? "Objective" : "Error");
 }
 
 static bool act(struct bp_app *app, enum bp_action action, double n)

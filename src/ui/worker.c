@@ -156,7 +156,7 @@ static bool solve(struct bp_worker *w, uint64_t max_work, double start)
     news->final = max_work == 0 || news->status != BP_LIMIT;
     news->elapsed_ms = now_ms() - start;
     bool done = news->final;
-    if (max_work == 0 && atomic_load(&w->stop))
+    if (atomic_load(&w->stop) && (max_work == 0 || !news->plan))
         bp_news_free(news); /* given up for a newer question, which is what counts */
     else
         tell(w, news);

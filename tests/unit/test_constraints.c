@@ -235,7 +235,8 @@ static void what_cannot_be_meant_is_refused_in_words(void **state)
         {BP_CONSTRAINT_GRID, "b0=7", BP_ERR_USAGE, "grid"},
         {BP_CONSTRAINT_GRID, "b0=8", BP_INFEASIBLE, "none of its 4 candidates"},
         {BP_CONSTRAINT_FLOOR, "q_proj=9", BP_INFEASIBLE,
-         "no candidate is left for model.layers.0.self_attn.q_proj.weight under --floor 'q_proj=9'; "
+         "no candidate is left for model.layers.0.self_attn.q_proj.weight under --floor "
+         "'q_proj=9'; "
          "--floor 'q_proj=9' leaves none: the largest that it could have has 4.6250 bits/param"},
         {BP_CONSTRAINT_CEIL, "q_proj=1", BP_INFEASIBLE, "the smallest that it could have has 2.0"},
         {BP_CONSTRAINT_BAN, "o_proj=*", BP_INFEASIBLE, "o_proj|--ban 'o_proj=*'"},

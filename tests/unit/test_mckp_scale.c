@@ -3,6 +3,7 @@
  * at 224 and 560 matrices, against itself without index and split on a mixture of experts, and what
  * must not depend on what was solved before.
  */
+#include <malloc.h>
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -233,6 +234,30 @@ static void thousands_of_identical_classes_give_a_plan_and_a_bound(void **state)
     table_free(&t);
 }
 
+/* The workspace grows to what the budgets need and then stands. */
+static void a_warm_solver_allocates_nothing(void **state)
+{
+    (void)state;
+    struct table t = llama_table(&llama_7b, 0.3, 90);
+    struct bp_mckp *m = build(&t.problem);
+    uint32_t *choice = new_choice(&t.problem);
+    size_t in_use = 0;
+    for (int round = 0; round < 3; round++) {
+        struct rng g = rng_seed(91);
+        for (int i = 0; i < SHARE(40); i++) {
+            struct bp_mckp_result r;
+            uint64_t budget = random_budget(&g, m);
+            size_t before = mallinfo2().uordblks + mallinfo2().hblkhd;
+            bp_mckp_solve(m, budget, NULL, &r, choice);
+            in_use = mallinfo2().uordblks + mallinfo2().hblkhd;
+            assert_true(round == 0 || in_use == before);
+        }
+    }
+    free(choice);
+    bp_mckp_free(m);
+    table_free(&t);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -241,6 +266,7 @@ int main(void)
         cmocka_unit_test(index_and_split_change_nothing),
         cmocka_unit_test(the_index_misses_no_class),
         cmocka_unit_test(the_order_of_budgets_does_not_matter),
+        cmocka_unit_test(a_warm_solver_allocates_nothing),
         cmocka_unit_test(thousands_of_identical_classes_give_a_plan_and_a_bound),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
