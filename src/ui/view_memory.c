@@ -97,7 +97,7 @@ static int verdict(const struct bp_app *app, const struct bp_memory_parts *p,
     else if (fits)
         snprintf(text, sizeof text, "fits, %s free", size);
     else
-        snprintf(text, sizeof text, "does not fit, %s missing", size);
+        snprintf(text, sizeof text, "lacks %s", size);
     const unsigned role = fits ? BP_ROLE_GOOD : BP_ROLE_ERROR;
     if (words)
         return bp_cells_text(cells, clip, x, y, role, text);
