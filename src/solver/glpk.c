@@ -240,33 +240,45 @@ static bool read_plan(glp_prob *lp, const struct model *m, size_t *pick)
     return true;
 }
 
-/* Everything that calls GLPK. Its environment belongs to this thread; after a fatal error it is in
- * an unknown state and is thrown away as a whole. */
-static enum bp_status run_glpk(const struct model *m, uint64_t room, unsigned time_limit_ms,
-                               size_t *pick, struct figures *figures)
+/* Runs `body`, which is everything that calls GLPK, on an empty program. GLPK's environment belongs
+ * to this thread; after a fatal error it is in an unknown state and is thrown away as a whole. */
+static enum bp_status
+in_environment(struct session *s,
+               enum bp_status (*body)(glp_prob *lp, struct session *s, void *arg), void *arg)
 {
-    struct session s = {.figures = figures};
     /* Where another call must make the environment and cannot, it aborts. */
     int made = glp_init_env();
     if (made > 1)
         return made == 2 ? BP_ERR_NOMEM : BP_ERR_FAILED;
     int old_terminal = glp_term_out(GLP_OFF);
-    glp_term_hook(on_print, &s);
-    if (setjmp(s.failed) != 0) {
+    glp_term_hook(on_print, s);
+    if (setjmp(s->failed) != 0) {
         glp_free_env();
-        return s.out_of_memory ? BP_ERR_NOMEM : BP_ERR_FAILED;
+        return s->out_of_memory ? BP_ERR_NOMEM : BP_ERR_FAILED;
     }
-    glp_error_hook(on_error, &s);
+    glp_error_hook(on_error, s);
     glp_prob *lp = glp_create_prob();
-    fill_program(lp, m, room);
-    enum bp_status status = optimize(lp, time_limit_ms, &s);
-    if (status >= BP_OK && !read_plan(lp, m, pick))
-        status = BP_ERR_FAILED;
+    enum bp_status status = body(lp, s, arg);
     glp_delete_prob(lp);
     glp_error_hook(NULL, NULL);
     glp_term_hook(NULL, NULL);
     glp_term_out(old_terminal);
     return status;
+}
+
+struct program {
+    const struct model *model;
+    uint64_t room;
+    unsigned time_limit_ms;
+    size_t *pick;
+};
+
+static enum bp_status solve_program(glp_prob *lp, struct session *s, void *arg)
+{
+    const struct program *p = arg;
+    fill_program(lp, p->model, p->room);
+    enum bp_status status = optimize(lp, p->time_limit_ms, s);
+    return status >= BP_OK && !read_plan(lp, p->model, p->pick) ? BP_ERR_FAILED : status;
 }
 
 /* ---- the answer in integers ---- */
@@ -356,7 +368,9 @@ enum bp_status bp_glpk_solve(const struct bp_mckp_problem *problem, uint64_t bud
         goto done;
     }
     room = (budget < m.max_weight ? budget : m.max_weight) - m.min_weight;
-    status = run_glpk(&m, room, time_limit_ms, pick, &figures);
+    struct session session = {.figures = &figures};
+    struct program program = {&m, room, time_limit_ms, pick};
+    status = in_environment(&session, solve_program, &program);
     if (status < BP_OK)
         goto done;
     repair(&m, pick, budget);
@@ -603,28 +617,17 @@ static enum bp_status branch(glp_prob *lp, struct session *session)
     return BP_OK;
 }
 
-/* As run_glpk. */
-static enum bp_status run_branch(struct branching *b, int *row, double *value)
+struct branch_program {
+    struct branching *branching;
+    int *row;
+    double *value;
+};
+
+static enum bp_status solve_branch(glp_prob *lp, struct session *s, void *arg)
 {
-    struct session s = {.branching = b};
-    int made = glp_init_env();
-    if (made > 1)
-        return made == 2 ? BP_ERR_NOMEM : BP_ERR_FAILED;
-    int old_terminal = glp_term_out(GLP_OFF);
-    glp_term_hook(on_print, &s);
-    if (setjmp(s.failed) != 0) {
-        glp_free_env();
-        return s.out_of_memory ? BP_ERR_NOMEM : BP_ERR_FAILED;
-    }
-    glp_error_hook(on_error, &s);
-    glp_prob *lp = glp_create_prob();
-    fill_branch(lp, b, row, value);
-    enum bp_status status = branch(lp, &s);
-    glp_delete_prob(lp);
-    glp_error_hook(NULL, NULL);
-    glp_term_hook(NULL, NULL);
-    glp_term_out(old_terminal);
-    return status;
+    const struct branch_program *p = arg;
+    fill_branch(lp, p->branching, p->row, p->value);
+    return branch(lp, s);
 }
 
 static double largest_cost(const struct bp_glpk_branch *b)
@@ -656,7 +659,9 @@ enum bp_status bp_glpk_branch(const struct bp_glpk_branch *problem, bool *found,
     s.value = malloc((1 + columns) * sizeof *s.value);
     if (row == NULL || value == NULL || s.pick == NULL || s.value == NULL)
         goto done;
-    status = run_branch(&s, row, value);
+    struct session session = {.branching = &s};
+    struct branch_program program = {&s, row, value};
+    status = in_environment(&session, solve_branch, &program);
     *found = s.found;
     *bound = fmax(0, (s.bound - BOUND_SLIP * MODEL_COST) / s.per_cost);
     if (status == BP_INFEASIBLE) {
