@@ -247,10 +247,9 @@ static enum bp_status print_session(const struct bp_args *args, struct bp_sessio
                                     struct bp_err *err)
 {
     struct bp_table *table, *part = NULL;
-    size_t *row = NULL, n_measured = 0;
+    size_t *row = NULL;
     BP_TRY(bp_table_open(session->table_path, &table, err));
-    for (size_t i = 0; i < table->n_matrices; i++)
-        n_measured += bp_table_measured_in_row(table, i) > 0;
+    const size_t n_measured = bp_table_rows_measured(table);
     enum bp_status status = BP_OK;
     if (n_measured > 0 && n_measured < table->n_matrices)
         status = bp_table_measured_part(table, &part, &row, err);

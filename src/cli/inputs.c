@@ -37,19 +37,12 @@ static enum bp_status read_constraints(const struct bp_args *args, struct bp_con
     return BP_OK;
 }
 
-static size_t rows_measured(const struct bp_table *t)
-{
-    size_t n = 0;
-    for (size_t i = 0; i < t->n_matrices; i++)
-        n += bp_table_measured_in_row(t, i) > 0;
-    return n;
-}
-
 /* With --partial the measured part takes the place of the table. */
 static enum bp_status take_part(const struct bp_args *args, struct bp_table **table,
                                 struct bp_err *err)
 {
-    if (!bp_args_has(args, BP_OPT_PARTIAL) || rows_measured(*table) == (*table)->n_matrices)
+    if (!bp_args_has(args, BP_OPT_PARTIAL) ||
+        bp_table_rows_measured(*table) == (*table)->n_matrices)
         return BP_OK;
     struct bp_table *part;
     size_t *row;
@@ -63,7 +56,7 @@ static enum bp_status take_part(const struct bp_args *args, struct bp_table **ta
 /* A table that is refused for what is not measured yet has another way. */
 static void offer_part(const struct bp_args *args, const struct bp_table *t, struct bp_err *err)
 {
-    const size_t used = strlen(err->text), n = rows_measured(t);
+    const size_t used = strlen(err->text), n = bp_table_rows_measured(t);
     if (!bp_args_has(args, BP_OPT_PARTIAL) && n > 0 && n < t->n_matrices)
         snprintf(err->text + used, sizeof err->text - used,
                  ", or plan the measured part with --partial");

@@ -190,6 +190,14 @@ size_t bp_table_measured_in_row(const struct bp_table *t, size_t i)
     return n;
 }
 
+size_t bp_table_rows_measured(const struct bp_table *t)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < t->n_matrices; i++)
+        n += bp_table_measured_in_row(t, i) > 0;
+    return n;
+}
+
 uint64_t bp_table_measured(const struct bp_table *t)
 {
     uint64_t n = 0;

@@ -84,7 +84,9 @@ enum bp_status bp_table_looks_like(const char *path, bool *yes, struct bp_err *e
 
 /* Cells of row i that are measured. */
 size_t bp_table_measured_in_row(const struct bp_table *table, size_t i);
-/* Of all. */
+/* Rows with a measured cell. */
+size_t bp_table_rows_measured(const struct bp_table *table);
+/* Cells of all. */
 uint64_t bp_table_measured(const struct bp_table *table);
 
 /* The rows that have a measured cell, as a table of its own whose numbers are copies: planning on

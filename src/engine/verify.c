@@ -169,9 +169,7 @@ static bool find_candidate(const struct bp_table *t, const struct cJSON *node, u
 static enum bp_status take_measured_part(struct check *c, struct bp_err *err)
 {
     const size_t n_listed = bp_json_count(bp_json_member(c->claim, "matrices"));
-    size_t n_measured = 0;
-    for (size_t i = 0; i < c->table->n_matrices; i++)
-        n_measured += bp_table_measured_in_row(c->table, i) > 0;
+    const size_t n_measured = bp_table_rows_measured(c->table);
     if (n_listed == 0 || n_listed == c->table->n_matrices || n_listed != n_measured)
         return BP_OK;
     struct bp_table *part;

@@ -87,6 +87,7 @@ void bp_app_set_source(struct bp_app *app, struct bp_source *source)
         bp_app_view_from_session(app);
     if (app->view.row >= source->table->n_matrices)
         app->view.row = 0;
+    bp_app_find_bound(app);
     bp_app_ask(app);
 }
 
@@ -276,6 +277,8 @@ bool bp_app_edit(struct bp_app *app, const struct bp_edit *edits, size_t n, bool
         return false;
     }
     app->n_changes++;
+    if (constraints)
+        bp_app_find_bound(app);
     if (plan || constraints)
         bp_app_ask(app);
     return true;
@@ -359,7 +362,7 @@ static bool plain_name(const char *value, char *name, size_t n)
     return value[0] == '$' && value[1] == '=';
 }
 
-int64_t bp_app_named_row(const struct bp_app *app, const char *value)
+static int64_t named_row(const struct bp_app *app, const char *value)
 {
     char name[512];
     const struct bp_table *t = app->source->table;
@@ -369,6 +372,16 @@ int64_t bp_app_named_row(const struct bp_app *app, const char *value)
         if (strcmp(t->matrices[i].name, name) == 0)
             return (int64_t)i;
     return -1;
+}
+
+void bp_app_find_bound(struct bp_app *app)
+{
+    const struct bp_constraints *c = &app->session.constraints;
+    free(app->bound);
+    app->bound = app->source ? bp_alloc(c->n, sizeof *app->bound) : NULL;
+    app->n_bound = app->bound ? c->n : 0;
+    for (size_t i = 0; i < app->n_bound; i++)
+        app->bound[i] = named_row(app, c->list[i].value);
 }
 
 size_t bp_app_own_constraint(const struct bp_app *app, size_t row, enum bp_constraint_kind kind)
@@ -492,6 +505,7 @@ void bp_app_done(struct bp_app *app)
     bp_problem_drop(app->problem);
     free(app->points);
     free(app->up_price);
+    free(app->bound);
     bp_source_drop(app->source);
     bp_map_done(&app->map);
     bp_history_free(app->history);

@@ -97,8 +97,10 @@ struct bp_app {
 
     /* the answer */
     struct bp_worker *worker;
-    int wake_fd;                /* readable when there are news */
-    uint64_t asked, answered;   /* generations */
+    int wake_fd;              /* readable when there are news */
+    uint64_t asked, answered; /* generations */
+    int64_t *bound; /* [n_bound] for each constraint the matrix that it names alone, or -1 */
+    size_t n_bound;
     bool settled;               /* the answer to `asked` is here and final */
     struct bp_problem *problem; /* of the plan; NULL = none yet */
     struct bp_plan *plan;       /* NULL = none: `trouble` says why */
@@ -209,7 +211,8 @@ uint64_t bp_app_params(const struct bp_app *app);
 size_t bp_app_own_constraint(const struct bp_app *app, size_t row, enum bp_constraint_kind kind);
 /* "^name$" with the pattern's special characters escaped; on the heap. */
 char *bp_app_name_pattern(const struct bp_app *app, size_t row);
-/* The matrix that a constraint's value names alone ("^name$=..."), -1 for other values. */
-int64_t bp_app_named_row(const struct bp_app *app, const char *value);
+/* Looks the matrices up that constraints name alone ("^name$=..."), after these or the table have
+ * changed: a frame is painted more often, and a table can have 45,000 names. */
+void bp_app_find_bound(struct bp_app *app);
 
 #endif

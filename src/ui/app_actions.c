@@ -247,6 +247,7 @@ static void undo(struct bp_app *app, bool back)
         app->view.compare = -1;
     bp_app_say(app, BP_ROLE_TEXT, "%s; %zu to undo, %zu to redo", back ? "undone" : "redone",
                bp_history_undo_count(app->history), bp_history_redo_count(app->history));
+    bp_app_find_bound(app);
     bp_app_ask(app);
 }
 
@@ -288,10 +289,7 @@ static void open_bookmark(struct bp_app *app)
         int n = snprintf(name, sizeof name, "%.3f", bp_plan_bits_per_param(app->plan));
         if (k > 1)
             snprintf(name + n, sizeof name - (size_t)n, " (%u)", k);
-        bool taken = false;
-        for (size_t i = 0; i < app->session.n_bookmarks; i++)
-            taken |= strcmp(app->session.bookmarks[i].name, name) == 0;
-        if (!taken)
+        if (bp_session_find_bookmark(&app->session, name) == SIZE_MAX)
             break;
     }
     open_command(app, "bookmark ", name);

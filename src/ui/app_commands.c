@@ -135,18 +135,13 @@ static unsigned do_find(struct bp_app *app, const struct call *c)
     return BP_FLAG_REDRAW;
 }
 
-static const char *const panel_words[BP_N_PANELS] = {
-    "budget", "map", "curve", "matrix", "grid", "memory", "plans",
-};
-
 static unsigned do_show(struct bp_app *app, const struct call *c)
 {
-    for (int p = 0; p < BP_N_PANELS; p++)
-        if (strcmp(c->arg, panel_words[p]) == 0) {
-            bp_app_show(app, (enum bp_panel)p);
-            return BP_FLAG_REDRAW;
-        }
-    return need(app, "show: map, curve, matrix, grid, memory or plans");
+    const enum bp_panel panel = bp_panel_parse(c->arg);
+    if (panel == BP_N_PANELS)
+        return need(app, "show: map, curve, matrix, grid, memory or plans");
+    bp_app_show(app, panel);
+    return BP_FLAG_REDRAW;
 }
 
 static unsigned do_metric(struct bp_app *app, const struct call *c)
@@ -163,11 +158,10 @@ static unsigned do_metric(struct bp_app *app, const struct call *c)
 
 static size_t find_bookmark(struct bp_app *app, const char *name)
 {
-    for (size_t i = 0; i < app->session.n_bookmarks; i++)
-        if (strcmp(app->session.bookmarks[i].name, name) == 0)
-            return i;
-    bp_app_say(app, BP_ROLE_ERROR, "no plan is kept as '%s'", bp_printable(name).text);
-    return BP_EDIT_LAST;
+    const size_t k = bp_session_find_bookmark(&app->session, name);
+    if (k == SIZE_MAX)
+        bp_app_say(app, BP_ROLE_ERROR, "no plan is kept as '%s'", bp_printable(name).text);
+    return k;
 }
 
 static unsigned do_bookmark(struct bp_app *app, const struct call *c)
@@ -432,8 +426,8 @@ static void offer_arguments(struct bp_app *app, struct words *w, const char *com
         offer_all(w, objectives, sizeof objectives / sizeof *objectives, stem);
     if (strcmp(command, "set") == 0)
         offer_all(w, settings, sizeof settings / sizeof *settings, stem);
-    if (strcmp(command, "show") == 0)
-        offer_all(w, panel_words, BP_N_PANELS, stem);
+    for (int p = 0; strcmp(command, "show") == 0 && p < BP_N_PANELS; p++)
+        offer(w, bp_panel_word((enum bp_panel)p), stem);
     for (int m = 0; strcmp(command, "metric") == 0 && m < BP_N_METRICS; m++)
         offer(w, bp_metric_key((enum bp_metric)m), stem);
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)

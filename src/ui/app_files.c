@@ -11,15 +11,11 @@
 
 /* --- what a person looks at --- */
 
-static const char *const panel_keys[BP_N_PANELS] = {
-    "budget", "map", "curve", "matrix", "grid", "memory", "plans",
-};
-
 /* Puts what a person looks at into the session, before it is written. */
 static enum bp_status view_to_session(struct bp_app *app, struct bp_err *err)
 {
     const struct bp_view *v = &app->view;
-    BP_TRY(bp_session_set_view(&app->session, "panel", panel_keys[v->page], err));
+    BP_TRY(bp_session_set_view(&app->session, "panel", bp_panel_word(v->page), err));
     BP_TRY(bp_session_set_view(&app->session, "metric", bp_metric_key(v->metric), err));
     const struct bp_table *t = app->source ? app->source->table : NULL;
     if (t && v->row < t->n_matrices)
@@ -32,9 +28,8 @@ void bp_app_view_from_session(struct bp_app *app)
     const char *panel = bp_session_view(&app->session, "panel");
     const char *metric = bp_session_view(&app->session, "metric");
     const char *matrix = bp_session_view(&app->session, "matrix");
-    for (int p = 0; panel && p < BP_N_PANELS; p++)
-        if (strcmp(panel, panel_keys[p]) == 0)
-            bp_app_show(app, (enum bp_panel)p);
+    if (panel && bp_panel_parse(panel) != BP_N_PANELS)
+        bp_app_show(app, bp_panel_parse(panel));
     for (int m = 0; metric && m < BP_N_METRICS; m++)
         if (strcmp(metric, bp_metric_key((enum bp_metric)m)) == 0)
             app->view.metric = (enum bp_metric)m;

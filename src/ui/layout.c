@@ -1,14 +1,24 @@
 #include "ui/layout.h"
 
-static const char *const titles[BP_N_PANELS] = {
-#define PANEL_TITLE(suffix, title) title,
-    BP_PANELS(PANEL_TITLE)
-#undef PANEL_TITLE
+#include <string.h>
+
+static const char *const words[BP_N_PANELS] = {
+#define PANEL_WORD(suffix, word) word,
+    BP_PANELS(PANEL_WORD)
+#undef PANEL_WORD
 };
 
-const char *bp_panel_title(enum bp_panel panel)
+const char *bp_panel_word(enum bp_panel panel)
 {
-    return titles[panel];
+    return words[panel];
+}
+
+enum bp_panel bp_panel_parse(const char *word)
+{
+    int p = 0;
+    while (p < BP_N_PANELS && strcmp(word, words[p]) != 0)
+        p++;
+    return (enum bp_panel)p;
 }
 
 enum {

@@ -9,24 +9,26 @@
 
 #include "ui/cells.h"
 
-/* X(suffix, title on its tab) */
-#define BP_PANELS(X)              \
-    X(BUDGET, "Budget")           \
-    X(MAP, "Allocation")          \
-    X(CURVE, "Error over budget") \
-    X(DETAIL, "Matrix")           \
-    X(GRID, "Grid")               \
-    X(MEMORY, "Memory")           \
-    X(PLANS, "Plans")
+/* X(suffix, word in sessions and on the command line) */
+#define BP_PANELS(X)    \
+    X(BUDGET, "budget") \
+    X(MAP, "map")       \
+    X(CURVE, "curve")   \
+    X(DETAIL, "matrix") \
+    X(GRID, "grid")     \
+    X(MEMORY, "memory") \
+    X(PLANS, "plans")
 
 enum bp_panel {
-#define BP_PANEL_ENUM(suffix, title) BP_PANEL_##suffix,
+#define BP_PANEL_ENUM(suffix, word) BP_PANEL_##suffix,
     BP_PANELS(BP_PANEL_ENUM)
 #undef BP_PANEL_ENUM
         BP_N_PANELS
 };
 
-const char *bp_panel_title(enum bp_panel panel);
+const char *bp_panel_word(enum bp_panel panel);
+/* BP_N_PANELS for a word that is none. */
+enum bp_panel bp_panel_parse(const char *word);
 
 enum bp_screen {
     BP_SCREEN_CARD,  /* too small: says what is needed */

@@ -317,13 +317,13 @@ static void paint_kinds(const struct bp_app *app, struct bp_cells *cells, struct
     }
 }
 
-/* Cells of matrices that a constraint names alone get their glyph in its role; a short list. */
+/* Cells of matrices that a constraint names alone get their glyph in its role. */
 static void paint_own(const struct bp_app *app, struct bp_cells *cells, const struct grid *g)
 {
     const struct bp_constraints *c = &app->session.constraints;
     const struct bp_map *m = &app->map;
-    for (size_t i = 0; i < c->n && i < 256; i++) {
-        const int64_t row = bp_app_named_row(app, c->list[i].value);
+    for (size_t i = 0; i < app->n_bound; i++) {
+        const int64_t row = app->bound[i];
         if (row < 0)
             continue;
         const size_t kind = m->kind[row], cell = m->layer[row] / (size_t)g->group;

@@ -76,10 +76,10 @@ static void every_panel_has_a_title_of_its_own(void **state)
 {
     (void)state;
     for (int p = 0; p < BP_N_PANELS; p++) {
-        assert_true(*bp_panel_title((enum bp_panel)p));
+        assert_true(*bp_panel_word((enum bp_panel)p));
         for (int q = 0; q < p; q++)
-            assert_string_not_equal(bp_panel_title((enum bp_panel)p),
-                                    bp_panel_title((enum bp_panel)q));
+            assert_string_not_equal(bp_panel_word((enum bp_panel)p),
+                                    bp_panel_word((enum bp_panel)q));
     }
 }
 
