@@ -3,6 +3,7 @@
 
 #include "engine/backend.h"
 #include "engine/mem.h"
+#include "engine/one_step.h"
 #include "engine/parallel.h"
 
 struct cpu {
@@ -78,7 +79,8 @@ static enum bp_status cpu_plain(void *state, const struct bp_config *configs, si
                                 const struct bp_backend_watch *watch, double *error,
                                 struct bp_err *err)
 {
-    return run_batch(state, configs, n, 0, 1, watch, error, NULL, err);
+    struct cpu *cpu = state;
+    return bp_one_step(&cpu->matrix, NULL, NULL, 0, configs, n, cpu->threads, watch, error, err);
 }
 
 static enum bp_status cpu_one_step(void *state, const struct bp_config *configs, size_t n,
