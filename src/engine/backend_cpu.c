@@ -5,12 +5,12 @@
 #include "engine/backend.h"
 #include "engine/lq_fast.h"
 #include "engine/mem.h"
+#include "engine/one_step.h"
 #include "engine/parallel.h"
 
 struct cpu {
     unsigned threads;
     struct bp_lq_start *start;
-    struct bp_lq_start plain;      /* the same matrix at rank 0 */
     struct bp_lq_fast_work **work; /* [threads] */
 };
 
@@ -28,7 +28,6 @@ static enum bp_status cpu_load(void *state, const struct bp_lq_matrix *matrix, u
                                uint64_t seed, struct bp_err *err)
 {
     struct cpu *cpu = state;
-    cpu->plain = (struct bp_lq_start){.matrix = *matrix};
     return bp_lq_start_make(cpu->start, matrix, rank, seed, err);
 }
 
@@ -43,7 +42,6 @@ struct family {
 /* One call's worth of configs. */
 struct batch {
     struct cpu *cpu;
-    const struct bp_lq_start *start;
     struct bp_lq_fast_options options;
     const struct bp_backend_watch *watch;
     struct family *families;
@@ -75,7 +73,7 @@ static enum bp_status one_family(void *ctx, size_t i, unsigned worker, struct bp
     const struct bp_backend_watch *watch = batch->watch;
     const struct family *f = &batch->families[i];
     struct bp_lq_result results[BP_N_SCALE_TYPES];
-    BP_TRY(bp_lq_fast_decompose(batch->cpu->work[worker], batch->start, f->configs, f->n,
+    BP_TRY(bp_lq_fast_decompose(batch->cpu->work[worker], batch->cpu->start, f->configs, f->n,
                                 &batch->options, NULL, results, err));
     for (size_t j = 0; j < f->n; j++) {
         batch->error[f->at[j]] = results[j].error;
@@ -88,13 +86,36 @@ static enum bp_status one_family(void *ctx, size_t i, unsigned worker, struct bp
     return BP_OK;
 }
 
-static enum bp_status run_batch(struct cpu *cpu, const struct bp_lq_start *start,
-                                const struct bp_config *configs, size_t n, uint32_t iterations,
-                                const struct bp_backend_watch *watch, double *error, uint16_t *ran,
+static enum bp_status cpu_plain(void *state, const struct bp_config *configs, size_t n,
+                                const struct bp_backend_watch *watch, double *error,
                                 struct bp_err *err)
 {
-    struct batch batch = {.cpu = cpu, .start = start, .watch = watch, .error = error, .ran = ran};
-    batch.options = (struct bp_lq_fast_options){.max_iterations = iterations,
+    struct cpu *cpu = state;
+    return bp_one_step(&cpu->start->matrix, NULL, NULL, 0, configs, n, cpu->threads, watch, error,
+                       err);
+}
+
+static enum bp_status cpu_one_step(void *state, const struct bp_config *configs, size_t n,
+                                   const struct bp_backend_watch *watch, double *error,
+                                   struct bp_err *err)
+{
+    struct cpu *cpu = state;
+    const struct bp_lq_start *s = cpu->start;
+    return bp_one_step(&s->matrix, s->L1, s->L2, s->r, configs, n, cpu->threads, watch, error, err);
+}
+
+static enum bp_status cpu_iterate(void *state, const struct bp_config *configs, size_t n,
+                                  uint32_t max_iterations, const struct bp_backend_watch *watch,
+                                  double *error, uint16_t *ran, struct bp_err *err)
+{
+    struct cpu *cpu = state;
+    struct batch batch = {.cpu = cpu, .watch = watch, .error = error, .ran = ran};
+    if (cpu->start->r == 0 || max_iterations == 1) {
+        for (size_t i = 0; ran && i < n; i++)
+            ran[i] = cpu->start->r > 0;
+        return cpu_one_step(state, configs, n, watch, error, err);
+    }
+    batch.options = (struct bp_lq_fast_options){.max_iterations = max_iterations,
                                                 .stop = watch ? watch->stop : NULL};
     batch.families = bp_alloc(n, sizeof *batch.families);
     if (!batch.families)
@@ -103,30 +124,6 @@ static enum bp_status run_batch(struct cpu *cpu, const struct bp_lq_start *start
     enum bp_status status = bp_parallel_for(n_families, cpu->threads, one_family, &batch, err);
     free(batch.families);
     return status;
-}
-
-static enum bp_status cpu_plain(void *state, const struct bp_config *configs, size_t n,
-                                const struct bp_backend_watch *watch, double *error,
-                                struct bp_err *err)
-{
-    struct cpu *cpu = state;
-    return run_batch(cpu, &cpu->plain, configs, n, 1, watch, error, NULL, err);
-}
-
-static enum bp_status cpu_one_step(void *state, const struct bp_config *configs, size_t n,
-                                   const struct bp_backend_watch *watch, double *error,
-                                   struct bp_err *err)
-{
-    struct cpu *cpu = state;
-    return run_batch(cpu, cpu->start, configs, n, 1, watch, error, NULL, err);
-}
-
-static enum bp_status cpu_iterate(void *state, const struct bp_config *configs, size_t n,
-                                  uint32_t max_iterations, const struct bp_backend_watch *watch,
-                                  double *error, uint16_t *ran, struct bp_err *err)
-{
-    struct cpu *cpu = state;
-    return run_batch(cpu, cpu->start, configs, n, max_iterations, watch, error, ran, err);
 }
 
 static enum bp_status cpu_decompose(void *state, const struct bp_config *config,

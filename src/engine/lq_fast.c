@@ -6,10 +6,10 @@
 #include <string.h>
 
 #include "engine/dense.h"
-#include "engine/lq_evaluate.h"
 #include "engine/lq_products.h"
 #include "engine/lq_window.h"
 #include "engine/mem.h"
+#include "engine/one_step.h"
 #include "engine/quantize.h"
 #include "engine/quantize_fast.h"
 
@@ -43,7 +43,8 @@ struct bp_lq_fast_work {
     struct room V1, V2;              /* [k * ld] with weights: V / D_col, V D_col */
     struct room rows_U, rows_Y; /* [rows * ld] with weights: a panel of U / D_row, of D_row Y */
     struct room packed;         /* of the products */
-    struct bp_lq_panel panel;
+    struct room Z;              /* a panel */
+    struct room maxima, choosing, value; /* of its blocks */
     struct bp_lq_products products;
 };
 
@@ -55,6 +56,7 @@ struct run {
     struct bp_config config;
     const atomic_bool *stop;
     uint32_t q, ld; /* columns carried */
+    uint64_t unit;  /* elements of a group */
     uint64_t rows;  /* of a window */
     float inverse;  /* 1 / S_1^2 */
     float offset;   /* for the next pass */
@@ -114,13 +116,13 @@ enum bp_status bp_lq_fast_work_new(uint64_t d_max, uint64_t k_max, uint32_t r_ma
 struct bp_lq_fast_work *bp_lq_fast_work_free(struct bp_lq_fast_work *w)
 {
     if (w) {
-        void *const all[] = {w->U,       w->best_U, w->Y,        w->V,        w->best_V,
-                             w->A,       w->L2,     w->scratch,  w->gram,     w->square,
-                             w->vectors, w->values, w->G,        w->X,        w->M,
-                             w->V1.p,    w->V2.p,   w->rows_U.p, w->rows_Y.p, w->packed.p};
+        void *const all[] = {w->U,        w->best_U,     w->Y,        w->V,        w->best_V,
+                             w->A,        w->L2,         w->scratch,  w->gram,     w->square,
+                             w->vectors,  w->values,     w->G,        w->X,        w->M,
+                             w->V1.p,     w->V2.p,       w->rows_U.p, w->rows_Y.p, w->packed.p,
+                             w->maxima.p, w->choosing.p, w->value.p,  w->Z.p};
         for (size_t i = 0; i < sizeof all / sizeof all[0]; i++)
             free(all[i]);
-        bp_lq_panel_done(&w->panel);
         free(w);
     }
     return NULL;
@@ -178,16 +180,21 @@ static void set_products(struct run *run)
     p->ops->set(p);
 }
 
-/* Quantizes a stretch of Z in place, which leaves E; returns its error. */
-static double quantize_stretch(struct run *run, const struct bp_lq_span *s, float *least)
+/* Block maxima of a stretch, and what they make of the least one. */
+static void find_maxima(struct run *run, const struct bp_lq_span *s, float *least)
 {
-    struct bp_lq_panel *panel = &run->w->panel;
+    *least = fminf(*least, bp_fast_block_maxima(s->Z, s->n, run->config.B0, run->w->maxima.p));
+}
+
+/* Quantizes a stretch of Z, whose maxima are known, in place, which leaves E; returns its error. */
+static double quantize_stretch(struct run *run, const struct bp_lq_span *s)
+{
+    struct bp_lq_fast_work *w = run->w;
     const struct bp_config *c = &run->config;
     const float *F = run->m->F ? run->m->F + s->first : NULL;
-    *least = fminf(*least, bp_fast_block_maxima(s->Z, s->n, c->B0, panel->maxima));
-    bp_fast_scales(panel->maxima, (s->n + c->B0 - 1) / c->B0, c, run->offset, panel->choosing,
-                   panel->value);
-    return bp_fast_remainder(s->Z, F, s->n, c, panel->choosing, panel->value, s->Z);
+    bp_fast_scales(w->maxima.p, (s->n + c->B0 - 1) / c->B0, c, run->offset, w->choosing.p,
+                   w->value.p);
+    return bp_fast_remainder(s->Z, F, s->n, c, w->choosing.p, w->value.p, s->Z);
 }
 
 /* Y and A of finished rows of E. G = V'V / S_1^2. */
@@ -210,33 +217,62 @@ static void multiply_rows(struct run *run, const struct bp_lq_span *rows, float 
     p->ops->backward(p, row ? w->rows_Y.p : Y, rows->n, w->A);
 }
 
+/* Z of the next rows of a walk over W with the iterate in U, V; the stretch that they complete. */
+static bool next_stretch(struct run *run, struct bp_lq_window *walk, struct bp_lq_span *s)
+{
+    struct bp_lq_fast_work *w = run->w;
+    const float *row = run->start->row;
+    if (!bp_lq_window_fill(walk, s))
+        return false;
+    const float *U = w->U + s->first * run->ld;
+    if (row) {
+        scaled_rows(U, row + s->first, true, s->n, run->ld, w->rows_U.p);
+        U = w->rows_U.p;
+    }
+    w->products.ops->remainder(&w->products, run->m->W + s->first * run->m->k, U, s->n, s->Z);
+    *s = bp_lq_window_stretch(walk);
+    return true;
+}
+
+static bool stopped(const struct run *run)
+{
+    return run->stop && atomic_load(run->stop);
+}
+
+/* The offset for the first pass, for which there is no iterate before. */
+static enum bp_status first_offset(struct run *run)
+{
+    struct bp_lq_window walk;
+    struct bp_lq_span s;
+    float least = INFINITY;
+    set_products(run);
+    bp_lq_window_start(&walk, run->m->d, run->m->k, run->unit, run->rows, run->w->Z.p);
+    for (; next_stretch(run, &walk, &s); bp_lq_window_drop(&walk)) {
+        if (stopped(run))
+            return BP_STOPPED;
+        find_maxima(run, &s, &least);
+        bp_lq_window_ready(&walk);
+    }
+    run->offset = least;
+    return BP_OK;
+}
+
 /* One pass over W with the iterate in U, V: its error with the offset in hand, the next offset, Y
  * and the sum in A. */
 static enum bp_status pass(struct run *run, float eta, double *error)
 {
-    struct bp_lq_fast_work *w = run->w;
-    struct bp_lq_products *p = &w->products;
-    const struct bp_lq_matrix *m = run->m;
-    const float *row = run->start->row;
     struct bp_lq_window walk;
     struct bp_lq_span s;
     float least = INFINITY;
     *error = 0.0;
     set_products(run);
-    memset(w->A, 0, m->k * run->ld * sizeof *w->A);
-    bp_lq_window_start(&walk, m->d, m->k, (uint64_t)run->config.B0 * run->config.B1, run->rows,
-                       w->panel.Z);
-    for (; bp_lq_window_fill(&walk, &s); bp_lq_window_drop(&walk)) {
-        if (run->stop && atomic_load(run->stop))
+    memset(run->w->A, 0, run->m->k * run->ld * sizeof *run->w->A);
+    bp_lq_window_start(&walk, run->m->d, run->m->k, run->unit, run->rows, run->w->Z.p);
+    for (; next_stretch(run, &walk, &s); bp_lq_window_drop(&walk)) {
+        if (stopped(run))
             return BP_STOPPED;
-        const float *U = w->U + s.first * run->ld;
-        if (row) {
-            scaled_rows(U, row + s.first, true, s.n, run->ld, w->rows_U.p);
-            U = w->rows_U.p;
-        }
-        p->ops->remainder(p, m->W + s.first * m->k, U, s.n, s.Z);
-        s = bp_lq_window_stretch(&walk);
-        *error += quantize_stretch(run, &s, &least);
+        find_maxima(run, &s, &least);
+        *error += quantize_stretch(run, &s);
         s = bp_lq_window_ready(&walk);
         multiply_rows(run, &s, eta);
     }
@@ -314,11 +350,12 @@ static enum bp_status run_init(struct run *run, bool portable)
     run->inverse = 1.0f / (start->S[0] * start->S[0]);
     const struct bp_lq_products_ops *ops = portable ? NULL : bp_lq_products_bf16(m->k);
     ops = ops ? ops : &bp_lq_products_fp32;
-    run->rows = bp_lq_window_rows(m->d, m->k, (uint64_t)c->B0 * c->B1, ops->panel_elems);
-    const uint64_t elems = run->rows * m->k;
+    run->unit = (uint64_t)c->B0 * c->B1;
+    run->rows = bp_lq_window_rows(m->d, m->k, run->unit, ops->panel_elems);
+    const uint64_t elems = run->rows * m->k, blocks = elems / c->B0 + 1;
     const size_t packed = ops->scratch_bytes(m->k, run->ld, elems) / sizeof(float);
-    BP_TRY(bp_lq_panel_reserve(&w->panel, elems, c->B0, run->err));
-    if (!room_for(&w->packed, packed) ||
+    if (!room_for(&w->Z, elems) || !room_for(&w->packed, packed) || !room_for(&w->maxima, blocks) ||
+        !room_for(&w->choosing, blocks) || !room_for(&w->value, blocks) ||
         (m->F && (!room_for(&w->V1, m->k * run->ld) || !room_for(&w->V2, m->k * run->ld) ||
                   !room_for(&w->rows_U, run->rows * run->ld) ||
                   !room_for(&w->rows_Y, run->rows * run->ld))))
@@ -333,8 +370,7 @@ static enum bp_status run_init(struct run *run, bool portable)
     memset(w->G, 0, (size_t)run->q * run->q * sizeof *w->G);
     for (uint32_t i = 0; i < run->q; i++)
         w->G[i * run->q + i] = start->S[i] * start->S[i] * run->inverse;
-    const struct bp_lq_lowrank first = {start->L1, start->L2, start->r};
-    return bp_lq_offset(&w->panel, m, &first, c->B0, c->B1, run->stop, &run->offset, run->err);
+    return first_offset(run);
 }
 
 /* What a trajectory leaves: the last iterate in U, V, one that seemed best before it, errors as
@@ -411,15 +447,20 @@ static bool balance(struct run *run, const float *U, const float *V)
     return true;
 }
 
+struct lowrank {
+    const float *L1, *L2; /* [d * r], [r * k]; r = 0: none */
+    uint32_t r;
+};
+
 /* Which iterate a config keeps. */
 enum kept { KEPT_LAST, KEPT_BEST, KEPT_FIRST };
 
 /* The low-rank part of an iterate; overwrites the one before. */
-static enum bp_status lowrank_of(struct run *run, enum kept which, struct bp_lq_lowrank *out)
+static enum bp_status lowrank_of(struct run *run, enum kept which, struct lowrank *out)
 {
     struct bp_lq_fast_work *w = run->w;
     const struct bp_lq_start *start = run->start;
-    *out = (struct bp_lq_lowrank){start->L1, start->L2, start->r};
+    *out = (struct lowrank){start->L1, start->L2, start->r};
     if (which == KEPT_FIRST)
         return BP_OK;
     if (!balance(run, which == KEPT_LAST ? w->U : w->best_U, which == KEPT_LAST ? w->V : w->best_V))
@@ -435,7 +476,7 @@ static enum bp_status consider(struct run *run, enum kept which, uint32_t number
                                const struct bp_config *configs, size_t n,
                                struct bp_lq_result *results, enum kept *kept)
 {
-    struct bp_lq_lowrank lowrank;
+    struct lowrank lowrank;
     double error[BP_N_SCALE_TYPES];
     bool wanted = false;
     for (size_t i = 0; i < n; i++)
@@ -443,8 +484,9 @@ static enum bp_status consider(struct run *run, enum kept which, uint32_t number
     if (!wanted)
         return BP_OK;
     BP_TRY(lowrank_of(run, which, &lowrank));
-    BP_TRY(
-        bp_lq_evaluate(&run->w->panel, run->m, &lowrank, configs, n, run->stop, error, run->err));
+    const struct bp_backend_watch watch = {.stop = run->stop};
+    BP_TRY(bp_one_step(run->m, lowrank.L1, lowrank.L2, lowrank.r, configs, n, 1, &watch, error,
+                       run->err));
     for (size_t i = 0; i < n; i++) /* each as if it were alone */
         if (seen < results[i].error && error[i] < results[i].error) {
             results[i].error = error[i];
@@ -455,7 +497,7 @@ static enum bp_status consider(struct run *run, enum kept which, uint32_t number
 }
 
 /* Q = quantize(W - L1 L2) by the reference's path, in place. */
-static enum bp_status dequantized(const struct bp_lq_matrix *m, const struct bp_lq_lowrank *l,
+static enum bp_status dequantized(const struct bp_lq_matrix *m, const struct lowrank *l,
                                   const struct bp_config *c, float *Q, struct bp_err *err)
 {
     struct bp_scales scales;
@@ -470,7 +512,7 @@ static enum bp_status dequantized(const struct bp_lq_matrix *m, const struct bp_
     return BP_OK;
 }
 
-static enum bp_status hand_over(const struct bp_lq_matrix *m, const struct bp_lq_lowrank *l,
+static enum bp_status hand_over(const struct bp_lq_matrix *m, const struct lowrank *l,
                                 const struct bp_config *c, const struct bp_lq_factors *factors,
                                 struct bp_err *err)
 {
@@ -525,7 +567,7 @@ enum bp_status bp_lq_fast_decompose(struct bp_lq_fast_work *w, const struct bp_l
         results[i].iterations = out.ran;
     if (!factors)
         return BP_OK;
-    struct bp_lq_lowrank lowrank;
+    struct lowrank lowrank;
     BP_TRY(lowrank_of(&run, kept[0], &lowrank));
     return hand_over(run.m, &lowrank, &configs[0], factors, err);
 }
