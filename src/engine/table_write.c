@@ -1,8 +1,10 @@
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "engine/file_out.h"
@@ -208,6 +210,15 @@ struct bp_table_writer {
     uint64_t offset[N_PARTS]; /* from the start of the file */
 };
 
+/* Processes on several machines fill rows that share a page. Linux' NFS client widens a write to
+ * the whole page, with what it last saw of the other rows, unless writes are synchronous
+ * (fs/nfs/write.c, nfs_can_extend_write). */
+static int how_to_write(const char *path)
+{
+    struct statfs fs;
+    return statfs(path, &fs) == 0 && fs.f_type == NFS_SUPER_MAGIC ? O_DSYNC : 0;
+}
+
 enum bp_status bp_table_writer_open(const struct bp_table *t, struct bp_table_writer **out,
                                     struct bp_err *err)
 {
@@ -220,9 +231,7 @@ enum bp_status bp_table_writer_open(const struct bp_table *t, struct bp_table_wr
         return bp_fail_nomem(err);
     }
     w->n_candidates = t->n_candidates;
-    /* Processes on several machines fill rows that share a page. The NFS client widens a write to
-     * the whole page, with what it last saw of the other rows, unless writes are synchronous. */
-    w->fd = open(t->path, O_RDWR | O_CLOEXEC | O_DSYNC);
+    w->fd = open(t->path, O_RDWR | O_CLOEXEC | how_to_write(t->path));
     enum bp_status status = BP_OK;
     if (w->fd < 0)
         status = bp_fail(err, BP_ERR_FAILED, "%s: cannot be written: %s", t->path, strerror(errno));
