@@ -58,7 +58,7 @@
     X(SOLVER, "solver", 0, "S", "mckp: exact (default); glpk: a second opinion, slow")             \
     X(THREADS, "threads", 0, "N", "threads (default: all processors)")                             \
     X(SEED, "seed", 0, "S", "seed of the random numbers (default 0)")                              \
-    X(SHARD, "shard", 0, "I/N", "do part I (1..N) of N of the work into the same table")           \
+    X(SHARD, "shard", 0, "I/N", "do part I (1..N) of N of the work; auto: what Slurm or MPI say")  \
     X(PROGRESS, "progress", 0, "P", "auto (default), plain, json or none; on standard error")      \
     X(TABLE, "table", 0, "T", "the error table (default: the path in the plan)")                   \
     X(MODEL, "model", 0, "DIR", "check against this model, too")                                   \
