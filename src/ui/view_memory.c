@@ -19,7 +19,7 @@ static const struct {
 #undef SETTING_ROW
 enum { N_SETTINGS = sizeof settings / sizeof *settings };
 
-static const char *const units[N_SETTINGS] = {"",     "tokens",    "sequences",
+static const char *const units[N_SETTINGS] = {"",     "tokens",    "sequences", "bits",
                                               "bits", "sequences", "tokens"};
 /* The columns, in short. */
 static const char *const ways[N_COLUMNS] = {"run", "LoRA", "QAT", "full"};
@@ -232,7 +232,7 @@ static void reverse_line(const struct bp_app *app, struct bp_cells *cells, struc
 {
     struct bp_budget fit;
     struct bp_err err;
-    char text[64];
+    char text[80];
     int x = bp_cells_text(cells, in, in.x, y, BP_ROLE_DIM, "just fits, running: ");
     if (bp_memory_budget_total(app->plan->table, &app->session.memory,
                                (double)app->session.memory.card_bytes, &fit, &err) != BP_OK) {
@@ -240,13 +240,18 @@ static void reverse_line(const struct bp_app *app, struct bp_cells *cells, struc
         return;
     }
     const double params = (double)app->plan->params, bits = (double)fit.bits / params;
-    if (fit.bits < app->problem->least_bits)
-        snprintf(text, sizeof text, "no plan: %.4f bits/param is too few", bits);
+    const char *unit = fit.counts_low_rank ? "effective bits/param" : "bits/param";
+    /* The range in hand is of another kind of budget where that one counts low-rank parts and the
+     * present one does not. */
+    if (bp_planner_counted(app->problem->planner) != bp_budget_counted(&fit))
+        snprintf(text, sizeof text, "%.4f %s", bits, unit);
+    else if (fit.bits < app->problem->least_bits)
+        snprintf(text, sizeof text, "no plan: %.4f %s is too few", bits, unit);
     else if (fit.bits >= app->problem->most_bits)
-        snprintf(text, sizeof text, "every plan, to the best of %.4f bits/param",
-                 (double)app->problem->most_bits / params);
+        snprintf(text, sizeof text, "every plan, to the best of %.4f %s",
+                 (double)app->problem->most_bits / params, unit);
     else
-        snprintf(text, sizeof text, "%.4f bits/param", bits);
+        snprintf(text, sizeof text, "%.4f %s", bits, unit);
     x = bp_cells_text(cells, in, x, y, BP_ROLE_SLIDER, text);
 }
 
