@@ -10,8 +10,6 @@ struct bp_plan *bp_plan_free(struct bp_plan *plan)
 {
     if (!plan)
         return NULL;
-    for (size_t i = 0; i < plan->n_warnings; i++)
-        free(plan->warnings[i].text);
     free(plan->warnings);
     free(plan->table_fingerprint);
     bp_constraints_done(&plan->constraints);
@@ -172,9 +170,10 @@ static void put_warnings(const struct bp_plan *plan, struct bp_json_out *out)
     struct cJSON *list = bp_json_put_array(out, out->root, "warnings");
     for (size_t i = 0; i < plan->n_warnings; i++) {
         struct cJSON *node = bp_json_put_object(out, list, NULL);
+        char text[BP_WARNING_TEXT];
         bp_json_put_string(out, node, "matrix", plan->warnings[i].matrix);
         bp_json_put_string(out, node, "rule", plan->warnings[i].rule);
-        bp_json_put_string(out, node, "text", plan->warnings[i].text);
+        bp_json_put_string(out, node, "text", bp_warning_format(plan, &plan->warnings[i], text));
     }
 }
 

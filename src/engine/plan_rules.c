@@ -92,19 +92,17 @@ static const char *cure(const struct look *l, const char *name, size_t n, unsign
     return text;
 }
 
-enum { WARNING_TEXT = 1024 };
-
-static void partial_text(const struct bp_table *t, char text[WARNING_TEXT])
+static void partial_text(const struct bp_table *t, char text[BP_WARNING_TEXT])
 {
     const double params = (double)bp_table_params(t);
-    snprintf(text, WARNING_TEXT,
+    snprintf(text, BP_WARNING_TEXT,
              "%zu of the table's %zu matrices are planned, %.1f %% of its parameters: the others "
              "are not measured yet",
              t->n_matrices, t->whole_matrices, 100.0 * params / (double)t->whole_params);
 }
 
 /* The words of a warning, without the matrix's name in front. */
-static void put_words(const struct look *l, const struct bp_warning *w, char text[WARNING_TEXT])
+static void put_words(const struct look *l, const struct bp_warning *w, char text[BP_WARNING_TEXT])
 {
     const struct bp_table *t = l->t;
     if (w->row == BP_NO_MATRIX) {
@@ -118,27 +116,27 @@ static void put_words(const struct look *l, const struct bp_warning *w, char tex
     cure(l, m->name, strlen(m->name), w->floor_bits, help);
     switch (w->id) {
     case BP_RULE_UNMEASURED:
-        snprintf(text, WARNING_TEXT, "%.0f of %zu candidates are not measured and took no part",
+        snprintf(text, BP_WARNING_TEXT, "%.0f of %zu candidates are not measured and took no part",
                  w->figure, t->n_candidates);
         break;
     case BP_RULE_RELATIVE_ERROR:
-        snprintf(text, WARNING_TEXT, "%s loses %.4f of its norm, more than %.2f%s", shown.text,
+        snprintf(text, BP_WARNING_TEXT, "%s loses %.4f of its norm, more than %.2f%s", shown.text,
                  w->figure, BP_LIMIT_RELATIVE_ERROR, help);
         break;
     case BP_RULE_TWO_BIT:
-        snprintf(text, WARNING_TEXT,
+        snprintf(text, BP_WARNING_TEXT,
                  "%s has 2-bit codes, %.4f bits/param, and no low-rank part to mend them, which "
                  "measuring with --rank 64 would give it%s",
                  shown.text, w->figure, help);
         break;
     case BP_RULE_EDGE_LAYERS:
-        snprintf(text, WARNING_TEXT,
+        snprintf(text, BP_WARNING_TEXT,
                  "%s in layer %d, at the edge of the model: %.4f bits/param, where the plan's mean "
                  "is %.4f%s",
                  shown.text, m->layer, w->figure, w->mean, help);
         break;
     case BP_RULE_BELOW_KIND:
-        snprintf(text, WARNING_TEXT,
+        snprintf(text, BP_WARNING_TEXT,
                  "%s: %.4f bits/param, where the mean of the plan's %s is %.4f%s", shown.text,
                  w->figure, bp_printable(m->kind).text, w->mean, help);
         break;
@@ -146,6 +144,15 @@ static void put_words(const struct look *l, const struct bp_warning *w, char tex
     case BP_N_RULES:
         break;
     }
+}
+
+const char *bp_warning_format(const struct bp_plan *plan, const struct bp_warning *w,
+                              char text[BP_WARNING_TEXT])
+{
+    const struct look l = look_at(plan, NULL);
+    text[0] = '\0';
+    put_words(&l, w, text);
+    return text;
 }
 
 /* --- looking --- */
@@ -160,13 +167,8 @@ static enum bp_status warn(const struct look *l, struct bp_warning w)
             return bp_fail_nomem(l->err);
         plan->warnings = grown;
     }
-    char text[WARNING_TEXT] = "";
-    put_words(l, &w, text);
     w.matrix = w.row == BP_NO_MATRIX ? "" : l->t->matrices[w.row].name;
     w.rule = rules[w.id].name;
-    w.text = bp_strdup(text);
-    if (!w.text)
-        return bp_fail_nomem(l->err);
     plan->warnings[plan->n_warnings++] = w;
     return BP_OK;
 }
@@ -388,8 +390,9 @@ static void write_rule(const struct look *l, enum bp_rule rule, FILE *out)
         const struct bp_warning *w = &plan->warnings[i];
         if (w->id != rule)
             continue;
+        char text[BP_WARNING_TEXT];
         fprintf(out, "warning: %s%s%s\n", bp_printable(w->matrix).text, *w->matrix ? ": " : "",
-                w->text);
+                bp_warning_format(plan, w, text));
     }
     if (n <= FEW)
         return;

@@ -193,16 +193,18 @@ static int got(const struct bp_app *app, struct bp_cells *cells, struct bp_rect 
     int x = target(app, cells, in, y);
     if (!plan)
         return x;
+    const bool total = plan->budget.unit == BP_BUDGET_TOTAL_BYTES;
+    const uint64_t spent = bp_plan_spent_bits(plan);
     x = bp_cells_text(cells, in, x, y, BP_ROLE_DIM, "  plan ");
-    if (plan->budget.unit == BP_BUDGET_TOTAL_BYTES) { /* what was got, as it was asked */
-        const uint64_t total = bp_budget_total_for(&plan->budget, bp_plan_spent_bits(plan));
-        x = bp_cells_text(cells, in, x, y, BP_ROLE_VALUE, bp_size_format(total, size));
+    if (total) { /* what was got, as it was asked */
+        bp_size_format(bp_budget_total_for(&plan->budget, spent), size);
+        x = bp_cells_text(cells, in, x, y, BP_ROLE_VALUE, size);
         x = bp_cells_text(cells, in, x, y, BP_ROLE_DIM, " in all, ");
     }
     x = bp_cells_printf(cells, in, x, y, BP_ROLE_VALUE, "%.4f", bp_plan_bits_per_param(plan));
-    x = bp_cells_text(cells, in, x, y, BP_ROLE_DIM, " bits/param = ");
-    x = bp_cells_text(cells, in, x, y, BP_ROLE_VALUE,
-                      bp_size_format((plan->storage_bits + 7) / 8, size));
+    x = bp_cells_text(cells, in, x, y, BP_ROLE_DIM, total ? " bits/param" : " bits/param = ");
+    if (!total)
+        x = bp_cells_text(cells, in, x, y, BP_ROLE_VALUE, bp_size_format((spent + 7) / 8, size));
     if (x + 18 > in.x + in.w)
         return x;
     x = bp_cells_text(cells, in, x, y, BP_ROLE_DIM, "  effective ");
