@@ -55,6 +55,7 @@ struct bp_plan {
     size_t n_baselines;
     struct bp_warning *warnings; /* [n_warnings] */
     size_t n_warnings;
+    double largest_bits; /* bits/param of the table's largest candidate, about: for the warnings */
 };
 
 struct bp_plan *bp_plan_free(struct bp_plan *plan);

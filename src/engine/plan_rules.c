@@ -23,7 +23,6 @@ struct look {
     const struct bp_plan *plan;
     struct bp_plan *into; /* the same where warnings are added */
     const struct bp_table *t;
-    double most; /* bits/param of the largest candidate, about */
     struct bp_err *err;
 };
 
@@ -51,10 +50,7 @@ static bool is_two_bit(const struct look *l, size_t i)
 
 static struct look look_at(const struct bp_plan *plan, struct bp_err *err)
 {
-    struct look l = {.plan = plan, .t = plan->table, .err = err};
-    for (size_t j = 0; j < l.t->n_candidates; j++)
-        l.most = fmax(l.most, (double)l.t->storage[j] / params_of(l.t, 0));
-    return l;
+    return (struct look){.plan = plan, .t = plan->table, .err = err};
 }
 
 /* --- words --- */
@@ -82,7 +78,7 @@ static const char *cure(const struct look *l, const char *name, size_t n, unsign
 {
     char pattern[2 * sizeof(struct bp_printable)];
     text[0] = '\0';
-    if (l->most < floor_bits) {
+    if (l->plan->largest_bits < floor_bits) {
         snprintf(text, CURE_TEXT, "; the table has no candidate of %u bits/param", floor_bits);
     } else if (floor_bits && strcmp(bp_printable(name).text, name) == 0) {
         /* What cannot be shown cannot be pasted. */
@@ -284,6 +280,8 @@ enum bp_status bp_plan_apply_rules(struct bp_plan *plan, bool complete, struct b
 {
     struct look l = look_at(plan, err);
     l.into = plan;
+    for (size_t j = 0; j < l.t->n_candidates; j++)
+        plan->largest_bits = fmax(plan->largest_bits, (double)l.t->storage[j] / params_of(l.t, 0));
     BP_TRY(look_partial(&l));
     if (!complete)
         BP_TRY(look_unmeasured(&l));
