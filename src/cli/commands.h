@@ -100,6 +100,12 @@ enum bp_status bp_cli_planner_limits(const struct bp_args *args, const struct bp
                                      struct bp_progress *p, struct bp_planner_limits *out,
                                      struct bp_err *err);
 
+/* The memory settings of a command line: --context, --batch, --low-rank-bits; without --context no
+ * KV cache. BP_ERR_USAGE. */
+struct bp_memory_settings;
+enum bp_status bp_cli_memory(const struct bp_args *args, struct bp_memory_settings *out,
+                             struct bp_err *err);
+
 /* Opens the table that the operand names and a planner under the constraints of the command line.
  * The planner borrows the table: free it first. With --partial *table is the measured part. */
 enum bp_status bp_cli_open_planner(const struct bp_args *args, struct bp_table **table,

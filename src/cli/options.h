@@ -22,6 +22,8 @@
       "budget in bytes for all in memory: matrices, low-rank parts, the rest, KV cache")           \
     X(CONTEXT, "context", 0, "N", "tokens in the KV cache that --total holds (default 0: none)")   \
     X(BATCH, "batch", 0, "N", "sequences in that KV cache (default 1)")                            \
+    X(LOW_RANK_BITS, "low-rank-bits", 0, "B",                                                      \
+      "low-rank parts are kept in 8 (NF8), 16 (default) or 32 bits")                               \
     X(FROM, "from", 0, "X", "first budget in bits/param (default: the least possible)")            \
     X(TO, "to", 0, "X", "last budget in bits/param (default: where nothing improves)")             \
     X(STEP, "step", 0, "X", "distance of the budgets in bits/param (default 0.25)")                \

@@ -68,7 +68,7 @@ block() {
     bitplan=$(head -n 1 command)
     [[ $bitplan == build/bitplan\ * ]]
     output=$(eval "\"\$BITPLAN\" ${bitplan#* }")
-    states 2.9359 'plan 2.9359'
+    states 2.9359 ' in all, 2.9359 bits/param'
     states '128 bytes' '128 bytes free'
     walk 'm : "card 5GiB" Enter f e Enter'
     says 'written to plan.json'
