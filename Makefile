@@ -33,8 +33,8 @@ BP_LIBS     := -llapacke -lopenblas -lglpk -lcjson -lxxhash -lncursesw -ltinfo -
 
 # Debian packages: what the program links, and what its tests use.
 DEPS := gcc libc6-dev libopenblas-dev liblapacke-dev libglpk-dev libcjson-dev libxxhash-dev \
-        libncurses-dev ncurses-term libvterm-dev libcmocka-dev bats procps jq python3-numpy \
-        python3-jsonschema
+        libncurses-dev ncurses-term libvterm-dev libcmocka-dev bats procps jq openmpi-bin \
+        python3-numpy python3-jsonschema
 
 B    := build/$(VARIANT)
 BIN  := $(if $(filter release,$(VARIANT)),build/bitplan,$(B)/bitplan)

@@ -22,6 +22,8 @@
       "budget in bytes for all in memory: matrices, low-rank parts, the rest, KV cache")          \
     X(CONTEXT, "context", 0, "N", "tokens in the KV cache that --total holds (default 0: none)")  \
     X(BATCH, "batch", 0, "N", "sequences in that KV cache (default 1)")                           \
+    X(LOW_RANK_BITS, "low-rank-bits", 0, "B",                                                     \
+      "low-rank parts are kept in 8 (NF8), 16 (default) or 32 bits")                              \
     X(FROM, "from", 0, "X", "first budget in bits/param (default: the least possible)")           \
     X(TO, "to", 0, "X", "last budget in bits/param (default: where nothing improves)")            \
     X(STEP, "step", 0, "X", "distance of the budgets in bits/param (default 0.25)")               \
@@ -58,7 +60,7 @@
     X(SOLVER, "solver", 0, "S", "mckp: exact (default); glpk: a second opinion, slow")            \
     X(THREADS, "threads", 0, "N", "threads (default: all processors)")                            \
     X(SEED, "seed", 0, "S", "seed of the random numbers (default 0)")                             \
-    X(SHARD, "shard", 0, "I/N", "do part I (1..N) of N of the work into the same table")          \
+    X(SHARD, "shard", 0, "I/N", "do part I (1..N) of N of the work; auto: what Slurm or MPI say") \
     X(PROGRESS, "progress", 0, "P", "auto (default), plain, json or none; on standard error")     \
     X(TABLE, "table", 0, "T", "the error table (default: the path in the plan)")                  \
     X(MODEL, "model", 0, "DIR", "check against this model, too")                                  \

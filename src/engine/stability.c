@@ -80,7 +80,8 @@ static enum bp_status plan_run(struct bp_stability *s, unsigned run, const struc
     struct bp_planner *planner;
     struct bp_plan *best = NULL;
     double kept = 0.0, there = 0.0;
-    BP_TRY(bp_planner_new(noisy, &s->plan->constraints, &planner, err));
+    BP_TRY(bp_planner_new_counting(noisy, &s->plan->constraints,
+                                   bp_budget_counted(&s->plan->budget), &planner, err));
     const enum bp_status solved =
         bp_planner_solve(planner, &s->plan->budget, BP_SOLVER_MCKP, limits, &best, err);
     enum bp_status status = solved == BP_LIMIT ? BP_OK : solved;
@@ -143,7 +144,8 @@ enum bp_status bp_stability_test(const struct bp_plan *plan, double noise_percen
     if (!error || !z || !out->changed || !out->codes_changed)
         status = bp_fail_nomem(err);
     if (status == BP_OK)
-        status = bp_planner_new(t, &plan->constraints, &calm, err);
+        status = bp_planner_new_counting(t, &plan->constraints, bp_budget_counted(&plan->budget),
+                                         &calm, err);
     noisy.error = error;
     for (unsigned run = 0; status == BP_OK && run < out->runs; run++) {
         disturb(t, noise_percent / 100.0, run, z, error);

@@ -60,7 +60,7 @@ void bp_app_ask(struct bp_app *app)
         app->answered = ++app->asked;
         return;
     }
-    app->session.budget.bits = budget.bits;
+    app->session.budget = budget;
     app->settled = false;
     app->best_objective = app->best_bound = 0.0;
     if (bp_worker_ask(app->worker, ++app->asked, app->source, &app->session.constraints, &budget,
@@ -265,9 +265,10 @@ bool bp_app_edit(struct bp_app *app, const struct bp_edit *edits, size_t n, bool
     for (size_t i = 0; i < n; i++) {
         constraints |=
             edits[i].kind == BP_EDIT_ADD_CONSTRAINT || edits[i].kind == BP_EDIT_REMOVE_CONSTRAINT;
-        plan |=
-            edits[i].kind == BP_EDIT_BUDGET ||
-            (edits[i].kind == BP_EDIT_MEMORY && app->session.budget.unit == BP_BUDGET_TOTAL_BYTES);
+        plan |= edits[i].kind == BP_EDIT_BUDGET ||
+                (edits[i].kind == BP_EDIT_MEMORY &&
+                 (app->session.budget.unit == BP_BUDGET_TOTAL_BYTES ||
+                  edits[i].memory.low_rank_bits != app->session.memory.low_rank_bits));
     }
     enum bp_status status = constraints ? try_constraints(app, edits, n, &err) : BP_OK;
     if (status == BP_OK)

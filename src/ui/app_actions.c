@@ -195,12 +195,14 @@ static void next_warning(struct bp_app *app)
     struct bp_view *v = &app->view;
     v->warning = v->warning < plan->n_warnings ? v->warning + 1 : 1;
     const struct bp_warning *w = &plan->warnings[v->warning - 1];
+    char text[BP_WARNING_TEXT];
     const struct bp_table *t = app->source->table;
     for (size_t i = 0; *w->matrix && i < t->n_matrices; i++)
         if (strcmp(t->matrices[i].name, w->matrix) == 0)
             v->row = i;
     bp_app_say(app, BP_ROLE_WARNING, "%zu of %zu: %s: %s", v->warning, plan->n_warnings,
-               *w->matrix ? bp_printable(w->matrix).text : "the plan", bp_printable(w->text).text);
+               *w->matrix ? bp_printable(w->matrix).text : "the plan",
+               bp_printable(bp_warning_format(plan, w, text)).text);
 }
 
 /* --- actions --- */
@@ -211,8 +213,8 @@ static void fit_card(struct bp_app *app)
     snprintf(text, sizeof text, "%llu", (unsigned long long)app->session.memory.card_bytes);
     if (!app->problem || !bp_app_set_budget(app, BP_BUDGET_TOTAL_BYTES, text, false))
         return;
-    if (app->session.budget.bits < app->problem->least_bits)
-        return; /* the sentence is there already */
+    if (!bp_app_range_holds(app) || app->session.budget.bits < app->problem->least_bits)
+        return; /* not known yet, or the sentence is there already */
     char size[BP_SIZE_TEXT];
     bool all = app->session.budget.bits >= app->problem->most_bits;
     bp_app_say(app, BP_ROLE_GOOD, all ? "the best plan there is runs on %s" : "just fits %s",

@@ -110,10 +110,12 @@ static struct bp_news *news_new(struct bp_worker *w, enum bp_news_kind kind)
 
 /* --- the thread --- */
 
-/* A problem for the question's constraints, unless the last one is of the same. */
+/* A problem for the question's constraints and what its budget counts, unless the last one is of
+ * the same. */
 static enum bp_status set_up(struct bp_worker *w, struct question *q, struct bp_err *err)
 {
     bool same = w->problem && w->now.source == q->source &&
+                bp_planner_counted(w->problem->planner) == bp_budget_counted(&q->budget) &&
                 same_constraints(&w->now.constraints, &q->constraints);
     question_done(&w->now);
     w->now = *q;
@@ -122,7 +124,8 @@ static enum bp_status set_up(struct bp_worker *w, struct question *q, struct bp_
         return BP_OK;
     w->problem = bp_problem_drop(w->problem);
     w->n_points = 0;
-    return bp_problem_new(w->now.source, &w->now.constraints, &w->problem, err);
+    return bp_problem_new(w->now.source, &w->now.constraints, bp_budget_counted(&w->now.budget),
+                          &w->problem, err);
 }
 
 /* How far a long proof is, at most this often: a person reads no faster. */
