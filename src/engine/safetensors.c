@@ -384,9 +384,12 @@ static void widen(const unsigned char *from, enum bp_dtype dtype, uint64_t n, fl
 }
 
 /* Takes pages of the mapping out of this process's memory; the system reads them again when they
- * are touched. Pages that neighbours share go as well, which costs them that and no more. */
-static void let_go(const unsigned char *from, size_t n_bytes)
+ * are touched. Pages that neighbours share go as well, which costs them that and no more. Bytes
+ * that are no mapping stay: they would be lost. */
+static void let_go(const struct bp_st *st, const unsigned char *from, size_t n_bytes)
 {
+    if (!st->map)
+        return;
     const uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), begin = (uintptr_t)from / page * page;
     madvise((void *)begin, (uintptr_t)from + n_bytes - begin, MADV_DONTNEED);
 }
@@ -394,7 +397,7 @@ static void let_go(const unsigned char *from, size_t n_bytes)
 void bp_st_forget(const struct bp_st *st, const struct bp_st_tensor *t)
 {
     if (t->n_bytes > 0)
-        let_go(bp_st_data(st, t), t->n_bytes);
+        let_go(st, bp_st_data(st, t), t->n_bytes);
 }
 
 void bp_st_read_f32(const struct bp_st *st, const struct bp_st_tensor *t, uint64_t first,
@@ -408,6 +411,6 @@ void bp_st_read_f32(const struct bp_st *st, const struct bp_st_tensor *t, uint64
     for (uint64_t done = 0; done < n; done += PIECE) {
         const uint64_t piece = n - done < PIECE ? n - done : PIECE;
         widen(from + done * size, t->dtype, piece, out + done);
-        let_go(from + done * size, piece * size);
+        let_go(st, from + done * size, piece * size);
     }
 }
