@@ -117,7 +117,8 @@ enum bp_progress_mode { BP_PROGRESS_BAR, BP_PROGRESS_PLAIN, BP_PROGRESS_JSON, BP
 
 struct bp_progress {
     enum bp_progress_mode mode;
-    const char *unit; /* "cells" */
+    const char *unit;  /* "cells" */
+    const char *phase; /* NULL where the work has one alone */
     double start, last;
     uint64_t before; /* done at the start: no part of the rate */
     bool complete;   /* the last report, done == total, was shown */
@@ -127,6 +128,9 @@ struct bp_progress {
 /* Reads --progress: auto is a bar on a terminal, else plain lines. */
 enum bp_status bp_progress_begin(struct bp_progress *p, const struct bp_args *args,
                                  const char *unit, struct bp_err *err);
+
+/* What the work is at, a constant text; a new phase counts and is timed from its beginning. */
+void bp_progress_phase(struct bp_progress *p, const char *phase);
 
 /* Shows done of total, `what` is in work (NULL = nothing to name). Draws at most ten times a second
  * (plain: every 30 s; json: every second). */
