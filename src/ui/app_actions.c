@@ -288,7 +288,9 @@ static void open_bookmark(struct bp_app *app)
         return;
     }
     for (unsigned k = 1; k < 1000; k++) {
-        int n = snprintf(name, sizeof name, "%.3f", bp_plan_bits_per_param(app->plan));
+        /* As the slider counts. */
+        int n = snprintf(name, sizeof name, "%.3f",
+                         (double)bp_plan_spent_bits(app->plan) / (double)app->plan->params);
         if (k > 1)
             snprintf(name + n, sizeof name - (size_t)n, " (%u)", k);
         if (bp_session_find_bookmark(&app->session, name) == SIZE_MAX)
