@@ -29,7 +29,7 @@ struct packed {
     uint32_t *V2; /* [k / 2][ld] */
     uint32_t *U;  /* [rows][pairs] */
     uint32_t *E;  /* [rows][k / 2] */
-    uint32_t *Et; /* [rows / 2 up][k] */
+    uint32_t *Et; /* [k / LANES][rows_max / 2 up][LANES] */
     uint32_t *Y;  /* [rows / 2 up][ld] */
 };
 
@@ -215,34 +215,28 @@ BF16 static void remainder_of(struct bp_lq_products *p, const float *W, const fl
     const uint64_t k = p->k;
     for (uint64_t i = 0; i < rows; i++)
         pack_row(U + i * p->ld, p->r, x.U + i * pairs);
-    for (uint64_t j = 0; j < k; j += TILE) {
-        const uint32_t *tile = x.V1 + j * pairs;
-        const bool whole = k - j >= TILE;
-        uint64_t i = 0;
-        for (; i + 4 <= rows; i += 4) {
+    for (uint64_t i = 0; i < rows; i += 4)
+        for (uint64_t j = 0; j < k; j += TILE) {
+            const uint32_t *tile = x.V1 + j * pairs, *u = x.U + i * pairs;
             const float *w = W + i * k + j;
             float *z = Z + i * k + j;
-            /* The rows' strips are too short for the processor to see that they go on. */
-            for (uint64_t l = 0; l < 4 && j + 3 * TILE <= k; l++)
-                for (uint64_t c = 0; c < TILE; c += LANES)
-                    _mm_prefetch((const char *)(w + l * k + 2 * TILE + c), _MM_HINT_T0);
-            if (whole)
-                remainder_kernel(4, 4, w, k, x.U + i * pairs, tile, pairs, z);
+            const bool whole = k - j >= TILE;
+            if (i + 4 <= rows && whole)
+                remainder_kernel(4, 4, w, k, u, tile, pairs, z);
+            else if (i + 4 <= rows)
+                remainder_kernel(4, 2, w, k, u, tile, pairs, z);
             else
-                remainder_kernel(4, 2, w, k, x.U + i * pairs, tile, pairs, z);
+                for (uint64_t l = 0; l < rows - i; l++)
+                    if (whole)
+                        remainder_kernel(1, 4, w + l * k, k, u + l * pairs, tile, pairs, z + l * k);
+                    else
+                        remainder_kernel(1, 2, w + l * k, k, u + l * pairs, tile, pairs, z + l * k);
         }
-        for (; i < rows; i++)
-            if (whole)
-                remainder_kernel(1, 4, W + i * k + j, k, x.U + i * pairs, tile, pairs,
-                                 Z + i * k + j);
-            else
-                remainder_kernel(1, 2, W + i * k + j, k, x.U + i * pairs, tile, pairs,
-                                 Z + i * k + j);
-    }
 }
 
 /* E as pairs along its rows, and as pairs of rows. */
-KERNEL void pack_remainder(const struct packed *x, const float *E, uint64_t rows, uint64_t k)
+KERNEL void pack_remainder(const struct packed *x, const float *E, uint64_t rows, uint64_t k,
+                           uint64_t strip)
 {
     /* Words of two rows from 32 columns of each: low halves, then high halves. */
     const __m512i first =
@@ -252,13 +246,13 @@ KERNEL void pack_remainder(const struct packed *x, const float *E, uint64_t rows
     for (uint64_t i = 0; i < rows; i += 2)
         for (uint64_t j = 0; j < k; j += 2 * LANES) {
             const float *e = E + i * k + j;
-            uint32_t *row = x->E + (i * k + j) / 2, *pairs = x->Et + i / 2 * k + j;
+            uint32_t *row = x->E + (i * k + j) / 2, *pairs = x->Et + j * strip + i / 2 * LANES;
             __m512i a = rounded(e), b = i + 1 < rows ? rounded(e + k) : _mm512_setzero_si512();
             _mm512_storeu_si512(row, a);
             if (i + 1 < rows)
                 _mm512_storeu_si512(row + k / 2, b);
             _mm512_storeu_si512(pairs, _mm512_permutex2var_epi16(a, first, b));
-            _mm512_storeu_si512(pairs + LANES, _mm512_permutex2var_epi16(a, second, b));
+            _mm512_storeu_si512(pairs + strip * LANES, _mm512_permutex2var_epi16(a, second, b));
         }
 }
 
@@ -266,7 +260,7 @@ BF16 static void forward(struct bp_lq_products *p, const float *E, uint64_t rows
 {
     const struct packed x = parts(p);
     const uint64_t k = p->k;
-    pack_remainder(&x, E, rows, k);
+    pack_remainder(&x, E, rows, k, (p->rows_max + 1) / 2);
     memset(Y, 0, rows * p->ld * sizeof *Y);
     for (uint64_t j = 0; j < k; j += BLOCK) {
         const uint64_t n = (k - j < BLOCK ? k - j : BLOCK) / 2;
@@ -280,7 +274,10 @@ BF16 static void backward(struct bp_lq_products *p, const float *Y, uint64_t row
     for (uint64_t i = 0; i < rows; i += 2)
         interleave(Y + i * p->ld, i + 1 < rows ? Y + (i + 1) * p->ld : NULL, p->ld,
                    x.Y + i / 2 * p->ld);
-    sum_columns(x.Et, 1, p->k, x.Y, (rows + 1) / 2, p->ld, p->k, A);
+    const uint64_t strip = (p->rows_max + 1) / 2 * LANES;
+    for (uint64_t j = 0; j < p->k; j += LANES)
+        sum_columns(x.Et + j / LANES * strip, 1, LANES, x.Y, (rows + 1) / 2, p->ld, LANES,
+                    A + j * p->ld);
 }
 
 static const struct bp_lq_products_ops bf16 = {.name = "bf16",
