@@ -213,6 +213,13 @@ check-clang:
 	        echo 'clang: builds without a warning'; \
 	else echo 'clang: not found, skipped'; fi
 
+# The solver at length: 200 random budgets on each of twelve tables of whole models against an oracle
+# of its own, and hundreds of small tables against GLPK. Some minutes.
+.PHONY: check-solver
+check-solver: $(B)/tests/unit/test_mckp_exact $(B)/tests/unit/test_mckp_glpk
+	BITPLAN_BUDGETS=200 $(B)/tests/unit/test_mckp_exact
+	BITPLAN_TABLES=100 $(B)/tests/unit/test_mckp_glpk
+
 .PHONY: build-tests
 build-tests: $(TESTS) $(TUI_TESTS) $(FRAME_SVG)
 
@@ -271,6 +278,7 @@ help:
 	@echo 'make test       all tests (installs missing packages first)'
 	@echo 'make deps       install the Debian packages that are missing (needs root)'
 	@echo 'make check      unit and golden tests; make check-all: everything but the packages'
+	@echo 'make check-solver  the solver against its oracle and GLPK, at length: some minutes'
 	@echo 'make asan       sanitizer build in build/asan; make tsan: in build/tsan'
 	@echo 'make bench      benchmarks; make bench-peers: other solvers beside ours'
 	@echo 'make format     clang-format on all sources'
