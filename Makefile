@@ -153,6 +153,8 @@ demo: deps
 S := build/sessions
 NUMPY = $(firstword $(foreach p,python3 /usr/bin/python3,$(shell $(p) -c 'import numpy; print("$(p)")' \
             2>/dev/null)))
+SCIPY = $(firstword $(foreach p,python3 /usr/bin/python3,$(shell $(p) -c \
+            'import numpy, scipy; print("$(p)")' 2>/dev/null)))
 sessions: all
 	@[ -n '$(NUMPY)' ] || { echo 'this needs a python3 with NumPy'; exit 1; }
 	@echo 'measures 54,432 cells: about 15 minutes on one core'
@@ -244,10 +246,14 @@ asan tsan:
 bench: $(BENCHES)
 	@for b in $(BENCHES); do echo "$$b"; $$b || exit 1; done
 
-# The knapsack solver beside others, where python3-scipy is there; cbc and glpsol too if they are.
+# The knapsack solver beside HiGHS (python3-scipy), CBC and GLPK, those that are installed, in one
+# run. PEER_LIMIT: seconds a problem.
+PEER_LIMIT ?= 30
 .PHONY: bench-peers
 bench-peers: $(B)/tests/bench/bench_solver
-	@$< -n 1 -t 224 --dump $(B)/peers.bin && $(or $(NUMPY),python3) tests/bench/peers.py $(B)/peers.bin
+	@mkdir -p $(B)/peers
+	@$< --dump $(B)/peers && $(or $(SCIPY),$(NUMPY),python3) tests/bench/peers.py $(B)/peers \
+	    $(PEER_LIMIT)
 
 # --- installing -------------------------------------------------------------------------------
 
