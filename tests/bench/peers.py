@@ -28,7 +28,7 @@ try:
 except ImportError:
     milp = None
 
-LIMIT = float(sys.argv[2]) if len(sys.argv) > 2 else 30.0
+LIMIT = int(sys.argv[2]) if len(sys.argv) > 2 else 30
 PACKAGES = {'HiGHS': 'python3-scipy', 'CBC': 'coinor-cbc', 'GLPK': 'glpk-utils'}
 PROGRAMS = {'CBC': 'cbc', 'GLPK': 'glpsol'}
 
@@ -97,6 +97,8 @@ def by_program(name, lp, n):
                if name == 'CBC' else
                ['glpsol', '--lp', lp, '--tmlim', str(LIMIT), '--mipgap', '0', '-w', out])
     subprocess.run(command, stdout=subprocess.DEVNULL, timeout=4 * LIMIT + 60, check=False)
+    if not os.path.exists(out):
+        return None
     x = np.zeros(n)
     with open(out) as f:
         for line in f:
@@ -123,7 +125,7 @@ def judge(x, keep, weight, cost, budget, optimum):
         t += len(row)
     over = total_w - int(budget)
     excess = f'{total_e / optimum - 1:+.1e}'
-    return f'{{over} bits over' if over > 0 else excess
+    return f'{over} bits over' if over > 0 else excess
 
 
 def solve(name, problem, lp):
