@@ -153,6 +153,8 @@ demo: deps
 S := build/sessions
 NUMPY = $(firstword $(foreach p,python3 /usr/bin/python3,$(shell $(p) -c 'import numpy; print("$(p)")' \
             2>/dev/null)))
+SCIPY = $(firstword $(foreach p,python3 /usr/bin/python3,$(shell $(p) -c \
+            'import numpy, scipy; print("$(p)")' 2>/dev/null)))
 sessions: all
 	@[ -n '$(NUMPY)' ] || { echo 'this needs a python3 with NumPy'; exit 1; }
 	@echo 'measures 54,432 cells: about 15 minutes on one core'
@@ -213,6 +215,13 @@ check-clang:
 	        echo 'clang: builds without a warning'; \
 	else echo 'clang: not found, skipped'; fi
 
+# The solver at length: 200 random budgets on each of twelve tables of whole models against an oracle
+# of its own, and hundreds of small tables against GLPK. Some minutes.
+.PHONY: check-solver
+check-solver: $(B)/tests/unit/test_mckp_exact $(B)/tests/unit/test_mckp_glpk
+	BITPLAN_BUDGETS=200 $(B)/tests/unit/test_mckp_exact
+	BITPLAN_TABLES=100 $(B)/tests/unit/test_mckp_glpk
+
 .PHONY: build-tests
 build-tests: $(TESTS) $(TUI_TESTS) $(FRAME_SVG)
 
@@ -237,10 +246,14 @@ asan tsan:
 bench: $(BENCHES)
 	@for b in $(BENCHES); do echo "$$b"; $$b || exit 1; done
 
-# The knapsack solver beside others, where python3-scipy is there; cbc and glpsol too if they are.
+# The knapsack solver beside HiGHS (python3-scipy), CBC and GLPK, those that are installed, in one
+# run. PEER_LIMIT: seconds a problem.
+PEER_LIMIT ?= 30
 .PHONY: bench-peers
 bench-peers: $(B)/tests/bench/bench_solver
-	@$< -n 1 -t 224 --dump $(B)/peers.bin && $(or $(NUMPY),python3) tests/bench/peers.py $(B)/peers.bin
+	@mkdir -p $(B)/peers
+	@$< --dump $(B)/peers && $(or $(SCIPY),$(NUMPY),python3) tests/bench/peers.py $(B)/peers \
+	    $(PEER_LIMIT)
 
 # --- installing -------------------------------------------------------------------------------
 
@@ -271,6 +284,7 @@ help:
 	@echo 'make test       all tests (installs missing packages first)'
 	@echo 'make deps       install the Debian packages that are missing (needs root)'
 	@echo 'make check      unit and golden tests; make check-all: everything but the packages'
+	@echo 'make check-solver  the solver against its oracle and GLPK, at length: some minutes'
 	@echo 'make asan       sanitizer build in build/asan; make tsan: in build/tsan'
 	@echo 'make bench      benchmarks; make bench-peers: other solvers beside ours'
 	@echo 'make format     clang-format on all sources'
