@@ -39,7 +39,7 @@ check 'GLPK is included in src/solver/glpk.c only' \
 check 'cJSON is included only where JSON is read or written' \
     "$(includes src 'cjson/' | grep -vE '^src/engine/json_(read|write)\.c:')"
 check 'LAPACKE and CBLAS are included only by the linear algebra' \
-    "$(includes src '(lapacke|cblas)\.h' | grep -v '^src/engine/svd\.c:')"
+    "$(includes src '(lapacke|cblas)\.h' | grep -vE '^src/engine/(svd|dense)\.c:')"
 check 'CUDA is included under kernels only' \
     "$(includes src '(cuda|cublas|cusolver)')"
 check 'nothing below the command line exits, aborts or prints to the terminal' \

@@ -125,19 +125,34 @@ static bool orthonormalize(struct bp_svd_work *w, float *M, uint64_t rows, uint3
            LAPACKE_sorgqr_work(LAPACK_COL_MAJOR, m, n, n, M, m, w->tau, w->lwork, w->n_lwork) == 0;
 }
 
-/* P (k x q) = A' Y (d x q). */
-static void times_transposed(const float *A, uint64_t d, uint64_t k, uint32_t q, const float *Y,
-                             float *P)
+/* M (rows x q, column-major) *= D, D NULL = ones. */
+static void scale_rows(float *M, const float *D, uint64_t rows, uint32_t q)
 {
-    cblas_sgemm(CblasColMajor, CblasNoTrans, CblasNoTrans, (int)k, (int)q, (int)d, 1.0f, A, (int)k,
-                Y, (int)d, 0.0f, P, (int)k);
+    for (uint32_t j = 0; D && j < q; j++)
+        for (uint64_t i = 0; i < rows; i++)
+            M[j * rows + i] *= D[i];
 }
 
-/* Y (d x q) = A P (k x q). */
-static void times(const float *A, uint64_t d, uint64_t k, uint32_t q, const float *P, float *Y)
+/* P (k x q) = D_col A' D_row Y (d x q). The thin factors are scaled, never A. Y is changed. */
+static void times_transposed(const struct bp_svd_operand *o, uint32_t q, float *Y, float *P)
 {
-    cblas_sgemm(CblasColMajor, CblasTrans, CblasNoTrans, (int)d, (int)q, (int)k, 1.0f, A, (int)k, P,
-                (int)k, 0.0f, Y, (int)d);
+    scale_rows(Y, o->row, o->d, q);
+    cblas_sgemm(CblasColMajor, CblasNoTrans, CblasNoTrans, (int)o->k, (int)q, (int)o->d, 1.0f, o->A,
+                (int)o->k, Y, (int)o->d, 0.0f, P, (int)o->k);
+    scale_rows(P, o->col, o->k, q);
+}
+
+/* Y (d x q) = D_row A D_col P (k x q). `scaled` (k x q) is scratch. */
+static void times(const struct bp_svd_operand *o, uint32_t q, const float *P, float *scaled, float *Y)
+{
+    if (o->col) {
+        memcpy(scaled, P, o->k * q * sizeof *P);
+        scale_rows(scaled, o->col, o->k, q);
+        P = scaled;
+    }
+    cblas_sgemm(CblasColMajor, CblasTrans, CblasNoTrans, (int)o->d, (int)q, (int)o->k, 1.0f, o->A,
+                (int)o->k, P, (int)o->k, 0.0f, Y, (int)o->d);
+    scale_rows(Y, o->row, o->d, q);
 }
 
 /* L1 [d * r] and L2 [r * k], row-major, from U (d x _), S and V (k x _), column-major. */
@@ -153,23 +168,23 @@ static void split(const float *U, const float *S, const float *V, uint64_t d, ui
     }
 }
 
-static bool randomized(struct bp_svd_work *w, const float *A, uint64_t d, uint64_t k, uint32_t q,
-                       uint64_t key)
+static bool randomized(struct bp_svd_work *w, const struct bp_svd_operand *o, uint32_t q, uint64_t key)
 {
+    const uint64_t d = o->d, k = o->k;
     float *Y = w->tall_d, *P = w->tall_k;
     bp_rng_normal(key, 0, d * q, Y);
-    times_transposed(A, d, k, q, Y, P);
+    times_transposed(o, q, Y, P);
     if (!orthonormalize(w, P, k, q))
         return false;
     for (int i = 0; i < BP_SVD_POWER_ITERATIONS; i++) {
-        times(A, d, k, q, P, Y);
+        times(o, q, P, w->V, Y);
         if (!orthonormalize(w, Y, d, q))
             return false;
-        times_transposed(A, d, k, q, Y, P);
+        times_transposed(o, q, Y, P);
         if (!orthonormalize(w, P, k, q))
             return false;
     }
-    times(A, d, k, q, P, Y); /* B = A P, so that A ~ B P' = U S (P Vt')' */
+    times(o, q, P, w->V, Y); /* B = A P, so that A ~ B P' = U S (P Vt')' */
     if (LAPACKE_sgesdd_work(LAPACK_COL_MAJOR, 'S', (lapack_int)d, (lapack_int)q, Y, (lapack_int)d,
                             w->S, w->U, (lapack_int)d, w->Vt, (lapack_int)q, w->lwork, w->n_lwork,
                             w->iwork) != 0)
@@ -216,9 +231,26 @@ enum bp_status bp_svd_lowrank(struct bp_svd_work *w, const float *A, uint64_t d,
     uint32_t r = bp_svd_rank(d, k, rank);
     if (w->method == BP_SVD_FULL)
         return full(A, d, k, r, L1, L2, err);
-    if (!randomized(w, A, d, k, sketch_width(d, k, rank), key))
+    const struct bp_svd_operand o = {.A = A, .d = d, .k = k};
+    if (!randomized(w, &o, sketch_width(d, k, rank), key))
         return bp_fail(err, BP_ERR_FAILED, NOT_CONVERGED);
     split(w->U, w->S, w->V, d, k, r, L1, L2);
+    return BP_OK;
+}
+
+enum bp_status bp_svd_triplets(struct bp_svd_work *w, const struct bp_svd_operand *o, uint32_t q,
+                               uint64_t key, uint32_t ld, float *U, float *S, float *V,
+                               struct bp_err *err)
+{
+    if (!randomized(w, o, q, key))
+        return bp_fail(err, BP_ERR_FAILED, NOT_CONVERGED);
+    for (uint64_t i = 0; i < o->d; i++)
+        for (uint32_t j = 0; j < ld; j++)
+            U[i * ld + j] = j < q ? w->U[j * o->d + i] : 0.0f;
+    for (uint64_t i = 0; i < o->k; i++)
+        for (uint32_t j = 0; j < ld; j++)
+            V[i * ld + j] = j < q ? w->V[j * o->k + i] : 0.0f;
+    memcpy(S, w->S, q * sizeof *S);
     return BP_OK;
 }
 
