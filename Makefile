@@ -243,8 +243,14 @@ asan tsan:
 	@$(MAKE) --no-print-directory VARIANT=$@ all build-tests
 
 # Prints figures, asserts none.
+BENCH_MEASURE := $(B)/tests/bench/bench_measure
 bench: $(BENCHES)
-	@for b in $(BENCHES); do echo "$$b"; $$b || exit 1; done
+	@for b in $(filter-out $(BENCH_MEASURE),$(BENCHES)); do echo "$$b"; $$b || exit 1; done
+
+# Measuring beside the reference procedure: most of an hour. ARGS=-q: a few minutes.
+.PHONY: bench-measure
+bench-measure: $(BENCH_MEASURE)
+	@$< $(ARGS)
 
 # The knapsack solver beside HiGHS (python3-scipy), CBC and GLPK, those that are installed, in one
 # run. PEER_LIMIT: seconds a problem.
@@ -287,6 +293,7 @@ help:
 	@echo 'make check-solver  the solver against its oracle and GLPK, at length: some minutes'
 	@echo 'make asan       sanitizer build in build/asan; make tsan: in build/tsan'
 	@echo 'make bench      benchmarks; make bench-peers: other solvers beside ours'
+	@echo 'make bench-measure  measuring beside the reference procedure: most of an hour; ARGS=-q: minutes'
 	@echo 'make format     clang-format on all sources'
 	@echo 'make golden     writes the frames anew that tests compare with'
 	@echo 'make pictures   writes docs/pictures anew, which a test compares with'
