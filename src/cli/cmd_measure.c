@@ -86,14 +86,11 @@ static enum bp_status read_options(const struct bp_args *args, struct setup *s, 
 {
     struct bp_measure_options *o = &s->options;
     uint64_t iterations = BP_LQ_MAX_ITERATIONS;
-    const char *effort = bp_args_text(args, BP_OPT_EFFORT, "balanced");
     o->path = bp_args_text(args, BP_OPT_OUT, NULL);
     if (!o->path)
         return bp_fail(err, BP_ERR_USAGE,
                        "measure needs -o TABLE.safetensors: where the table goes");
-    if (!bp_effort_parse(effort, &o->effort))
-        return bp_fail(err, BP_ERR_USAGE,
-                       "--effort: '%s' is none of exact, full, balanced and quick", effort);
+    BP_TRY(bp_cli_effort(args, &o->effort, err));
     BP_TRY(parse_ranks(bp_args_text(args, BP_OPT_RANK, "64"), s, err));
     BP_TRY(bp_args_u64(args, BP_OPT_ITERATIONS, 1, BP_LQ_MAX_ITERATIONS, &iterations, err));
     BP_TRY(bp_args_u64(args, BP_OPT_SEED, 0, UINT64_C(1) << 53, &o->seed, err));

@@ -11,6 +11,7 @@
 #include <stdio.h>
 
 #include "cli/options.h"
+#include "engine/table.h"
 
 struct bp_model_filter;
 struct bp_plan;
@@ -34,6 +35,7 @@ struct bp_workbench_call {
     bool ascii, mouse;
     const char *table_path, *grid; /* for measuring a model; NULL when not given */
     uint64_t rank;
+    enum bp_effort effort;
     unsigned threads;
 };
 
@@ -91,6 +93,9 @@ void bp_print_stability(const struct bp_stability *stability, FILE *out);
 
 /* The --include and --exclude of the command line; borrows the arguments. */
 struct bp_model_filter bp_cli_filter(const struct bp_args *args);
+
+/* --effort, balanced where it is not given. BP_ERR_USAGE. */
+enum bp_status bp_cli_effort(const struct bp_args *args, enum bp_effort *out, struct bp_err *err);
 
 /* The limits of a solve as the command line has them: --time-limit, the stop flag, and under
  * conditions beside the budget progress, for which p must live as long. BP_ERR_USAGE. */
