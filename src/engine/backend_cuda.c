@@ -154,6 +154,10 @@ void bp_cuda_look(struct bp_cuda_look *out)
 
 bool bp_cuda_half_working(const struct bp_cuda_look *look)
 {
-    return look->cause != BP_CUDA_USABLE && look->cause != BP_CUDA_NO_DRIVER &&
-           look->cause != BP_CUDA_NO_DEVICE;
+    static const bool half_working[] = {
+#define HALF_WORKING(suffix, word, half_working) half_working,
+        BP_CUDA_CAUSES(HALF_WORKING)
+#undef HALF_WORKING
+    };
+    return half_working[look->cause];
 }

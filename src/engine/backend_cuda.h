@@ -14,15 +14,21 @@
 
 #include "engine/backend.h"
 
+/* X(suffix, word, whether a machine like this was meant to compute with CUDA): */
+#define BP_CUDA_CAUSES(X)                                                               \
+    X(USABLE, "usable", false)                                                          \
+    X(NO_DRIVER, "no driver", false)        /* libcuda.so.1 is missing or not loaded */ \
+    X(NO_DEVICE, "no device", false)        /* the driver sees none */                  \
+    X(DRIVER_FAILS, "driver fails", true)   /* it does not start for another reason */  \
+    X(NOT_BUILT, "not built", true)         /* no shared object is there */             \
+    X(NO_LIBRARY, "library missing", true)  /* one that the object needs */             \
+    X(OTHER_VERSION, "other version", true) /* the object is another program's */       \
+    X(UNFIT, "unfit", true)                 /* it does not run on this device */
+
 enum bp_cuda_cause {
-    BP_CUDA_USABLE,
-    BP_CUDA_NO_DRIVER,     /* libcuda.so.1 is missing, or cannot be loaded */
-    BP_CUDA_NO_DEVICE,     /* the driver sees none */
-    BP_CUDA_DRIVER_FAILS,  /* it does not start for another reason */
-    BP_CUDA_NOT_BUILT,     /* no shared object is there */
-    BP_CUDA_NO_LIBRARY,    /* it is there, but a library that it needs is not */
-    BP_CUDA_OTHER_VERSION, /* it belongs to another version of the program */
-    BP_CUDA_UNFIT          /* it does not run on this device */
+#define BP_CUDA_CAUSE_ENUM(suffix, word, half_working) BP_CUDA_##suffix,
+    BP_CUDA_CAUSES(BP_CUDA_CAUSE_ENUM)
+#undef BP_CUDA_CAUSE_ENUM
 };
 
 struct bp_cuda_look {
