@@ -352,15 +352,20 @@ static enum bp_status run_init(struct run *run, bool portable)
     run->unit = (uint64_t)c->B0 * c->B1;
     run->rows = bp_lq_window_rows(m->d, m->k, run->unit, ops->panel_elems);
     const uint64_t elems = run->rows * m->k, blocks = elems / c->B0 + 1;
-    const size_t packed = ops->scratch_bytes(m->k, run->ld, elems) / sizeof(float);
+    const size_t packed = ops->scratch_bytes(m->k, run->ld, run->rows) / sizeof(float);
     if (!room_for(&w->Z, elems) || !room_for(&w->packed, packed) || !room_for(&w->maxima, blocks) ||
         !room_for(&w->choosing, blocks) || !room_for(&w->value, blocks) ||
         (m->F && (!room_for(&w->V1, m->k * run->ld) || !room_for(&w->V2, m->k * run->ld) ||
                   !room_for(&w->rows_U, run->rows * run->ld) ||
                   !room_for(&w->rows_Y, run->rows * run->ld))))
         return bp_fail_nomem(run->err);
-    w->products = (struct bp_lq_products){
-        .ops = ops, .k = m->k, .ld = run->ld, .r = start->r, .q = run->q, .scratch = w->packed.p};
+    w->products = (struct bp_lq_products){.ops = ops,
+                                          .k = m->k,
+                                          .ld = run->ld,
+                                          .r = start->r,
+                                          .q = run->q,
+                                          .rows_max = run->rows,
+                                          .scratch = w->packed.p};
     copy_columns(start->U, m->d, start->ld, run->q, run->ld, w->U);
     copy_columns(start->V, m->k, start->ld, run->q, run->ld, w->V);
     memset(w->Y, 0, m->d * run->ld * sizeof *w->Y); /* what lies behind column q stays 0 */
