@@ -209,6 +209,13 @@ static void print_table(const struct bp_table *t, const struct bp_planner *plann
     printf("  weights     %s\n", bp_printable(a->weighting).text);
     printf("  measured    %s of %s cells (%.1f %%)\n", bp_grouped(measured).text,
            bp_grouped(cells).text, 100.0 * (double)measured / (double)cells);
+    if (t->stage) {
+        uint64_t n[BP_N_CELL_STAGES];
+        bp_table_count_stages(t, n);
+        printf("  of these    %s iterated, %s estimated, %s at one step\n",
+               bp_grouped(n[BP_CELL_ITERATED]).text, bp_grouped(n[BP_CELL_ESTIMATED]).text,
+               bp_grouped(n[BP_CELL_ONE_STEP]).text);
+    }
     if (*a->effort)
         printf("  method      %s, at most %" PRIu64 " iterations, seed %" PRIu64 "\n",
                bp_printable(a->effort).text, a->iterations, a->seed);
@@ -258,6 +265,13 @@ static void table_json(const struct bp_table *t, const struct bp_planner *planne
     bp_json_put_u64(out, out->root, "params", bp_table_params(t));
     bp_json_put_u64(out, out->root, "cells", (uint64_t)t->n_matrices * t->n_candidates);
     bp_json_put_u64(out, out->root, "cells_measured", bp_table_measured(t));
+    if (t->stage) {
+        uint64_t n[BP_N_CELL_STAGES];
+        bp_table_count_stages(t, n);
+        bp_json_put_u64(out, out->root, "cells_iterated", n[BP_CELL_ITERATED]);
+        bp_json_put_u64(out, out->root, "cells_estimated", n[BP_CELL_ESTIMATED]);
+        bp_json_put_u64(out, out->root, "cells_one_step", n[BP_CELL_ONE_STEP]);
+    }
     bp_json_put_string(out, out->root, "weighting", t->about.weighting);
     bp_json_put_string(out, out->root, "effort", t->about.effort);
     char *fingerprint = bp_table_fingerprint(t);

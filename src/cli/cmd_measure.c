@@ -1,6 +1,7 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 
 #include "cli/commands.h"
 #include "engine/json_write.h"
@@ -22,6 +23,7 @@ struct setup {
 
 static void show(void *ctx, const struct bp_measure_progress *p)
 {
+    bp_progress_phase(ctx, bp_measure_phase_name(p->phase));
     bp_progress_show(ctx, p->cells_done, p->cells_total, p->matrix);
 }
 
@@ -71,13 +73,11 @@ static enum bp_status read_options(const struct bp_args *args, struct setup *s, 
 {
     struct bp_measure_options *o = &s->options;
     uint64_t iterations = BP_LQ_MAX_ITERATIONS, threads = bp_available_threads();
-    const char *effort = bp_args_text(args, BP_OPT_EFFORT, "exact");
     o->path = bp_args_text(args, BP_OPT_OUT, NULL);
     if (!o->path)
         return bp_fail(err, BP_ERR_USAGE,
                        "measure needs -o TABLE.safetensors: where the table goes");
-    if (strcmp(effort, "exact") != 0)
-        return bp_fail(err, BP_ERR_USAGE, "--effort: '%s' is not known; there is exact", effort);
+    BP_TRY(bp_cli_effort(args, &o->effort, err));
     BP_TRY(parse_ranks(bp_args_text(args, BP_OPT_RANK, "64"), s, err));
     BP_TRY(bp_args_u64(args, BP_OPT_ITERATIONS, 1, BP_LQ_MAX_ITERATIONS, &iterations, err));
     BP_TRY(bp_args_u64(args, BP_OPT_THREADS, 1, BP_MAX_THREADS, &threads, err));
@@ -123,24 +123,50 @@ static enum bp_status open_inputs(const struct bp_args *args, struct setup *s, s
     return BP_OK;
 }
 
+/* The most memory that this process ever had in use. */
+static uint64_t peak_memory_bytes(void)
+{
+    struct rusage usage;
+    return getrusage(RUSAGE_SELF, &usage) == 0 ? (uint64_t)usage.ru_maxrss * 1024 : 0;
+}
+
+static void report_words(const struct setup *s, const struct bp_measure_progress *p)
+{
+    char size[BP_SIZE_TEXT];
+    printf("%s: %zu of %zu matrices measured%s, %s cells now, %s before", s->options.path,
+           p->rows_done, p->rows_total, s->options.n_shards > 1 ? " of this shard" : "",
+           bp_grouped(p->cells_done - p->cells_before).text, bp_grouped(p->cells_before).text);
+    if (s->options.effort != BP_EFFORT_EXACT) {
+        static const char *const words[BP_N_CELL_STAGES] = {[BP_CELL_ITERATED] = "iterated",
+                                                            [BP_CELL_ESTIMATED] = "estimated",
+                                                            [BP_CELL_ONE_STEP] = "at one step"};
+        for (int stage = BP_CELL_ITERATED; stage > BP_CELL_MISSING; stage--)
+            if (p->stages[stage] > 0)
+                printf(", %s %s", bp_grouped(p->stages[stage]).text, words[stage]);
+    }
+    printf(", peak memory %s%s\n", bp_size_format(peak_memory_bytes(), size),
+           s->model->synthetic ? " (synthetic model)" : "");
+}
+
 static enum bp_status report(const struct bp_args *args, const struct setup *s,
                              const struct bp_measure_progress *p, struct bp_err *err)
 {
-    uint64_t fresh = p->cells_done - p->cells_before;
     if (!bp_args_has(args, BP_OPT_JSON)) {
-        printf("%s: %zu of %zu matrices measured%s, %s cells now, %s before%s\n", s->options.path,
-               p->rows_done, p->rows_total, s->options.n_shards > 1 ? " of this shard" : "",
-               bp_grouped(fresh).text, bp_grouped(p->cells_before).text,
-               s->model->synthetic ? " (synthetic model)" : "");
+        report_words(s, p);
         return BP_OK;
     }
     struct bp_json_out out;
     bp_json_out_object(&out);
     bp_json_put_string(&out, out.root, "table", s->options.path);
+    bp_json_put_string(&out, out.root, "effort", bp_effort_name(s->options.effort));
     bp_json_put_u64(&out, out.root, "matrices_done", p->rows_done);
     bp_json_put_u64(&out, out.root, "matrices", p->rows_total);
-    bp_json_put_u64(&out, out.root, "cells_measured_now", fresh);
+    bp_json_put_u64(&out, out.root, "cells_measured_now", p->cells_done - p->cells_before);
     bp_json_put_u64(&out, out.root, "cells_measured_before", p->cells_before);
+    bp_json_put_u64(&out, out.root, "cells_iterated", p->stages[BP_CELL_ITERATED]);
+    bp_json_put_u64(&out, out.root, "cells_estimated", p->stages[BP_CELL_ESTIMATED]);
+    bp_json_put_u64(&out, out.root, "cells_one_step", p->stages[BP_CELL_ONE_STEP]);
+    bp_json_put_u64(&out, out.root, "peak_memory_bytes", peak_memory_bytes());
     bp_json_put_bool(&out, out.root, "synthetic", s->model->synthetic);
     char *text = bp_json_print(&out, true);
     bp_json_out_done(&out);
@@ -166,8 +192,12 @@ static enum bp_status measure(const struct bp_args *args, struct setup *s, struc
     if (status == BP_STOPPED)
         return bp_fail(
             err, status,
-            "stopped: %zu of %zu matrices are in %s; the same command goes on from there",
-            done.rows_done, done.rows_total, s->options.path);
+            "stopped: %zu of %zu matrices are %s %s; the same command goes on from there",
+            done.rows_done, done.rows_total,
+            done.phase == BP_PHASE_MEASURE    ? "in"
+            : done.phase == BP_PHASE_ONE_STEP ? "at one step in"
+                                              : "refined, all others at one step, in",
+            s->options.path);
     return status == BP_OK ? report(args, s, &done, err) : status;
 }
 
@@ -194,7 +224,10 @@ const struct bp_command bp_command_measure = {
     .summary = "measure the error table of a model folder or .safetensors file",
     .notes =
         "The table is valid at every instant: a run that was stopped or killed is continued by\n"
-        "the same command, and several shards may fill one file.",
+        "the same command, and several shards may fill one file. Efforts: exact is the authors'\n"
+        "procedure cell by cell; full iterates every cell, faster; balanced measures all cells at\n"
+        "one step, iterates those that plans can rest on and estimates the others; quick stops\n"
+        "after the one step.",
     .options = options,
     .n_options = sizeof options / sizeof *options,
     .run = run,

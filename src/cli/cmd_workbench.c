@@ -113,6 +113,7 @@ static enum bp_status open_workbench(const struct bp_args *args, const char *pat
     };
     BP_TRY(bp_args_u64(args, BP_OPT_RANK, 0, 65536, &rank, err));
     BP_TRY(bp_args_u64(args, BP_OPT_THREADS, 1, BP_MAX_THREADS, &threads, err));
+    BP_TRY(bp_cli_effort(args, &call.effort, err));
     call.rank = rank;
     call.threads = (unsigned)threads;
     BP_TRY(read_lines(args, &call, &lines, err));
@@ -300,11 +301,11 @@ static enum bp_status run(const struct bp_args *args, struct bp_err *err)
 }
 
 static const enum bp_option options[] = {
-    BP_OPT_BITS,      BP_OPT_SIZE,        BP_OPT_TOTAL, BP_OPT_GRID,    BP_OPT_PIN,
-    BP_OPT_BAN,       BP_OPT_FLOOR,       BP_OPT_CEIL,  BP_OPT_TIE,     BP_OPT_WEIGHT,
-    BP_OPT_OBJECTIVE, BP_OPT_MAX_CONFIGS, BP_OPT_LIMIT, BP_OPT_SCRIPT,  BP_OPT_DUMP,
-    BP_OPT_ASCII,     BP_OPT_COLORS,      BP_OPT_RANK,  BP_OPT_THREADS, BP_OPT_OUT,
-    BP_OPT_NO_MOUSE,  BP_OPT_JSON,
+    BP_OPT_BITS,      BP_OPT_SIZE,        BP_OPT_TOTAL, BP_OPT_GRID,   BP_OPT_PIN,
+    BP_OPT_BAN,       BP_OPT_FLOOR,       BP_OPT_CEIL,  BP_OPT_TIE,    BP_OPT_WEIGHT,
+    BP_OPT_OBJECTIVE, BP_OPT_MAX_CONFIGS, BP_OPT_LIMIT, BP_OPT_SCRIPT, BP_OPT_DUMP,
+    BP_OPT_ASCII,     BP_OPT_COLORS,      BP_OPT_RANK,  BP_OPT_EFFORT, BP_OPT_THREADS,
+    BP_OPT_OUT,       BP_OPT_NO_MOUSE,    BP_OPT_JSON,
 };
 
 const struct bp_command bp_command_workbench = {
@@ -316,7 +317,9 @@ const struct bp_command bp_command_workbench = {
     .notes =
         "`bitplan FILE` is the same; without FILE the shipped session opens. FILE is a table, a\n"
         "session, a plan, or a model, which is measured in the background into the table of -o\n"
-        "(--rank, --grid, --threads as for measure). Budget and constraints are set at the start.\n"
+        "(--rank, --grid, --effort, --threads as for measure). Budget and constraints are set at "
+        "the\n"
+        "start.\n"
         "With --script, --size 120x36 is the size of the frames. Where standard output is no\n"
         "terminal, the plan is printed in words. `?` on the screen lists keys and commands.",
     .options = options,

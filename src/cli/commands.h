@@ -12,6 +12,7 @@
 
 #include "cli/options.h"
 #include "engine/backend.h"
+#include "engine/table.h"
 
 struct bp_model_filter;
 struct bp_plan;
@@ -35,6 +36,7 @@ struct bp_workbench_call {
     bool ascii, mouse;
     const char *table_path, *grid; /* for measuring a model; NULL when not given */
     uint64_t rank;
+    enum bp_effort effort;
     unsigned threads;
 };
 
@@ -93,6 +95,9 @@ void bp_print_stability(const struct bp_stability *stability, FILE *out);
 /* The --include and --exclude of the command line; borrows the arguments. */
 struct bp_model_filter bp_cli_filter(const struct bp_args *args);
 
+/* --effort, balanced where it is not given. BP_ERR_USAGE. */
+enum bp_status bp_cli_effort(const struct bp_args *args, enum bp_effort *out, struct bp_err *err);
+
 /* The limits of a solve as the command line has them: --time-limit, the stop flag, and under
  * conditions beside the budget progress, for which p must live as long. BP_ERR_USAGE. */
 struct bp_planner_limits;
@@ -120,7 +125,8 @@ enum bp_progress_mode { BP_PROGRESS_BAR, BP_PROGRESS_PLAIN, BP_PROGRESS_JSON, BP
 
 struct bp_progress {
     enum bp_progress_mode mode;
-    const char *unit; /* "cells" */
+    const char *unit;  /* "cells" */
+    const char *phase; /* NULL where the work has one alone */
     double start, last;
     uint64_t before; /* done at the start: no part of the rate */
     bool complete;   /* the last report, done == total, was shown */
@@ -130,6 +136,9 @@ struct bp_progress {
 /* Reads --progress: auto is a bar on a terminal, else plain lines. */
 enum bp_status bp_progress_begin(struct bp_progress *p, const struct bp_args *args,
                                  const char *unit, struct bp_err *err);
+
+/* What the work is at, a constant text; a new phase counts and is timed from its beginning. */
+void bp_progress_phase(struct bp_progress *p, const char *phase);
 
 /* Shows done of total, `what` is in work (NULL = nothing to name). Draws at most ten times a second
  * (plain: every 30 s; json: every second). */

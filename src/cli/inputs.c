@@ -115,3 +115,12 @@ enum bp_status bp_cli_open_planner(const struct bp_args *args, struct bp_table *
     bp_constraints_done(&constraints);
     return status;
 }
+
+enum bp_status bp_cli_effort(const struct bp_args *args, enum bp_effort *out, struct bp_err *err)
+{
+    const char *name = bp_args_text(args, BP_OPT_EFFORT, bp_effort_name(BP_EFFORT_BALANCED));
+    return bp_effort_parse(name, out)
+               ? BP_OK
+               : bp_fail(err, BP_ERR_USAGE,
+                         "--effort: '%s' is none of exact, full, balanced and quick", name);
+}

@@ -102,6 +102,13 @@ static void put_table(const struct bp_plan *plan, struct bp_json_out *out)
     bp_json_put_string(out, table, "weighting", t->about.weighting);
     bp_json_put_u64(out, table, "cells", (uint64_t)t->n_matrices * t->n_candidates);
     bp_json_put_u64(out, table, "cells_measured", bp_table_measured(t));
+    if (t->stage) {
+        uint64_t n[BP_N_CELL_STAGES];
+        bp_table_count_stages(t, n);
+        bp_json_put_u64(out, table, "cells_iterated", n[BP_CELL_ITERATED]);
+        bp_json_put_u64(out, table, "cells_estimated", n[BP_CELL_ESTIMATED]);
+        bp_json_put_u64(out, table, "cells_one_step", n[BP_CELL_ONE_STEP]);
+    }
 }
 
 static void put_budget(const struct bp_plan *plan, struct bp_json_out *out)

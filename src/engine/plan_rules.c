@@ -103,12 +103,46 @@ static void partial_text(const struct bp_table *t, char text[WARNING_TEXT])
              t->n_matrices, t->whole_matrices, 100.0 * params / (double)t->whole_params);
 }
 
+/* How many of the chosen errors are at each stage. */
+static void count_chosen(const struct look *l, size_t n[BP_N_CELL_STAGES])
+{
+    memset(n, 0, BP_N_CELL_STAGES * sizeof *n);
+    for (size_t i = 0; i < l->t->n_matrices; i++)
+        n[bp_table_stage(l->t, i, l->plan->choice[i])]++;
+}
+
+/* Counts, and the first few matrices by name. */
+static void not_iterated_text(const struct look *l, char text[WARNING_TEXT])
+{
+    enum { NAMED = 3 };
+    const struct bp_table *t = l->t;
+    size_t n[BP_N_CELL_STAGES], named = 0;
+    count_chosen(l, n);
+    const size_t all = n[BP_CELL_ONE_STEP] + n[BP_CELL_ESTIMATED];
+    snprintf(text, WARNING_TEXT,
+             "%zu of %zu chosen errors are not iterated (%zu at one step, %zu estimated), which "
+             "measuring with --effort full would do: ",
+             all, t->n_matrices, n[BP_CELL_ONE_STEP], n[BP_CELL_ESTIMATED]);
+    for (size_t i = 0; i < t->n_matrices && named < NAMED; i++) {
+        if (bp_table_stage(t, i, l->plan->choice[i]) == BP_CELL_ITERATED)
+            continue;
+        const size_t used = strlen(text);
+        snprintf(text + used, WARNING_TEXT - used, "%s%s", named++ ? ", " : "",
+                 bp_printable(t->matrices[i].name).text);
+    }
+    if (all > NAMED && strlen(text) + 5 < WARNING_TEXT)
+        strcat(text, ", ...");
+}
+
 /* The words of a warning, without the matrix's name in front. */
 static void put_words(const struct look *l, const struct bp_warning *w, char text[WARNING_TEXT])
 {
     const struct bp_table *t = l->t;
     if (w->row == BP_NO_MATRIX) {
-        partial_text(t, text);
+        if (w->id == BP_RULE_PARTIAL)
+            partial_text(t, text);
+        else
+            not_iterated_text(l, text);
         return;
     }
     const struct bp_table_matrix *m = &t->matrices[w->row];
@@ -143,6 +177,7 @@ static void put_words(const struct look *l, const struct bp_warning *w, char tex
                  w->figure, bp_printable(m->kind).text, w->mean, help);
         break;
     case BP_RULE_PARTIAL:
+    case BP_RULE_NOT_ITERATED:
     case BP_N_RULES:
         break;
     }
@@ -187,6 +222,17 @@ static enum bp_status look_unmeasured(const struct look *l)
                                .row = i, .id = BP_RULE_UNMEASURED, .figure = (double)missing}));
     }
     return BP_OK;
+}
+
+static enum bp_status look_not_iterated(const struct look *l)
+{
+    size_t n[BP_N_CELL_STAGES];
+    if (!l->t->stage)
+        return BP_OK;
+    count_chosen(l, n);
+    if (n[BP_CELL_ITERATED] == l->t->n_matrices)
+        return BP_OK;
+    return warn(l, (struct bp_warning){.row = BP_NO_MATRIX, .id = BP_RULE_NOT_ITERATED});
 }
 
 /* The next whole number of bits above what the matrix has: the floor that leaves its codebook
@@ -285,6 +331,7 @@ enum bp_status bp_plan_apply_rules(struct bp_plan *plan, bool complete, struct b
     BP_TRY(look_partial(&l));
     if (!complete)
         BP_TRY(look_unmeasured(&l));
+    BP_TRY(look_not_iterated(&l));
     BP_TRY(look_relative_error(&l));
     BP_TRY(look_two_bit(&l));
     BP_TRY(look_edge_layers(&l));

@@ -24,6 +24,7 @@ struct bp_plan;
     X(PARTIAL, "partial", "are planned", "", false)                                               \
     X(UNMEASURED, "unmeasured", "have candidates that are not measured and took no part",         \
       "candidates", true)                                                                         \
+    X(NOT_ITERATED, "not_iterated", "have errors that are not iterated", "", false)               \
     X(RELATIVE_ERROR, "relative_error", "lose more than 0.15 of their norm", "of the norm", true) \
     X(TWO_BIT, "two_bit_no_low_rank", "have 2-bit codes and no low-rank part to mend them",       \
       "bits/param", false)                                                                        \

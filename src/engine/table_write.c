@@ -13,7 +13,13 @@
 #include "engine/table_meta.h"
 
 /* The tensors of a new table, in file order: 8-byte types first, so that all are aligned. */
-enum part { ERROR, STORAGE, NORM, BASELINE, ITERATIONS, N_PARTS };
+enum part { ERROR, STORAGE, NORM, BASELINE, ITERATIONS, STAGE, N_PARTS };
+
+/* How many of them a table has: marks where cells can be at different stages. */
+static int n_parts(const struct bp_table *t)
+{
+    return strcmp(t->about.effort, bp_effort_name(BP_EFFORT_EXACT)) == 0 ? STAGE : N_PARTS;
+}
 
 static void part_specs(const struct bp_table *t, struct bp_st_spec specs[N_PARTS])
 {
@@ -23,6 +29,7 @@ static void part_specs(const struct bp_table *t, struct bp_st_spec specs[N_PARTS
     specs[NORM] = (struct bp_st_spec){"norm", BP_DTYPE_F64, 1, {N}};
     specs[BASELINE] = (struct bp_st_spec){"baseline_error", BP_DTYPE_F64, 2, {N, BP_N_BASELINES}};
     specs[ITERATIONS] = (struct bp_st_spec){"iterations", BP_DTYPE_U16, 2, {N, C}};
+    specs[STAGE] = (struct bp_st_spec){"stage", BP_DTYPE_U8, 2, {N, C}};
 }
 
 /* --- creating --- */
@@ -68,6 +75,8 @@ static enum bp_status write_body(struct bp_file_out *out, const struct bp_table 
     memset(row, 0, C * sizeof *row);
     for (size_t i = 0; i < t->n_matrices && status == BP_OK; i++)
         status = bp_file_out_write(out, row, C * sizeof(uint16_t), err);
+    for (size_t i = 0; n_parts(t) > STAGE && i < t->n_matrices && status == BP_OK; i++)
+        status = bp_file_out_write(out, row, C * sizeof(uint8_t), err);
     free(row);
     return status;
 }
@@ -82,8 +91,8 @@ enum bp_status bp_table_create(const struct bp_table *t, const char *path, bool 
     size_t n_header;
     part_specs(t, specs);
     BP_TRY(bp_table_meta_build(t, pairs, err));
-    enum bp_status status = bp_st_build_header(specs, N_PARTS, pairs, BP_TABLE_META_PAIRS, &header,
-                                               &n_header, NULL, NULL, err);
+    enum bp_status status = bp_st_build_header(
+        specs, (size_t)n_parts(t), pairs, BP_TABLE_META_PAIRS, &header, &n_header, NULL, NULL, err);
     bp_table_meta_done(pairs);
     if (status != BP_OK)
         return status;
@@ -184,6 +193,7 @@ struct bp_table_writer {
     char *path;
     int fd;
     size_t n_candidates;
+    uint8_t *no_marks;        /* [n_candidates] zeros; NULL in a table without marks */
     uint64_t offset[N_PARTS]; /* from the start of the file */
 };
 
@@ -199,11 +209,14 @@ enum bp_status bp_table_writer_open(const struct bp_table *t, struct bp_table_wr
         return bp_fail_nomem(err);
     }
     w->n_candidates = t->n_candidates;
+    w->no_marks = n_parts(t) > STAGE ? bp_alloc_zero(t->n_candidates, 1) : NULL;
     w->fd = open(t->path, O_RDWR | O_CLOEXEC);
     enum bp_status status = BP_OK;
-    if (w->fd < 0)
+    if (n_parts(t) > STAGE && !w->no_marks)
+        status = bp_fail_nomem(err);
+    else if (w->fd < 0)
         status = bp_fail(err, BP_ERR_FAILED, "%s: cannot be written: %s", t->path, strerror(errno));
-    for (int i = 0; i < N_PARTS && status == BP_OK; i++) {
+    for (int i = 0; i < n_parts(t) && status == BP_OK; i++) {
         const struct bp_st_tensor *tensor = bp_st_find(t->st, specs[i].name);
         if (!tensor)
             status = bp_fail(err, BP_ERR_MISMATCH,
@@ -224,6 +237,9 @@ enum bp_status bp_table_writer_put(struct bp_table_writer *w, size_t i,
                                    const struct bp_table_row *row, struct bp_err *err)
 {
     const size_t C = w->n_candidates;
+    const uint64_t marks = w->offset[STAGE] + i * C;
+    if (w->no_marks)
+        BP_TRY(bp_pwrite_all(w->fd, w->path, w->no_marks, C, marks, err));
     BP_TRY(bp_pwrite_all(w->fd, w->path, row->iterations, C * sizeof *row->iterations,
                          w->offset[ITERATIONS] + i * C * sizeof *row->iterations, err));
     BP_TRY(bp_pwrite_all(
@@ -231,9 +247,10 @@ enum bp_status bp_table_writer_put(struct bp_table_writer *w, size_t i,
         w->offset[BASELINE] + i * BP_N_BASELINES * sizeof *row->baseline_error, err));
     BP_TRY(bp_pwrite_all(w->fd, w->path, &row->norm, sizeof row->norm,
                          w->offset[NORM] + i * sizeof row->norm, err));
-    /* Last: a row whose errors are all there is whole. */
-    return bp_pwrite_all(w->fd, w->path, row->error, C * sizeof *row->error,
-                         w->offset[ERROR] + i * C * sizeof *row->error, err);
+    /* Last: a row whose errors are all there is whole, or has come as far as its marks say. */
+    BP_TRY(bp_pwrite_all(w->fd, w->path, row->error, C * sizeof *row->error,
+                         w->offset[ERROR] + i * C * sizeof *row->error, err));
+    return w->no_marks ? bp_pwrite_all(w->fd, w->path, row->stage, C, marks, err) : BP_OK;
 }
 
 enum bp_status bp_table_writer_close(struct bp_table_writer *w, struct bp_err *err)
@@ -247,6 +264,7 @@ enum bp_status bp_table_writer_close(struct bp_table_writer *w, struct bp_err *e
                 bp_fail(err, BP_ERR_FAILED, "%s: cannot be written: %s", w->path, strerror(errno));
         close(w->fd);
     }
+    free(w->no_marks);
     free(w->path);
     free(w);
     return status;

@@ -77,6 +77,7 @@ struct bp_app_options {
     const char *table_path; /* model: where the table goes; NULL = the state folder */
     const char *grid;       /* model: what is measured; NULL = paper */
     uint64_t rank;          /* model */
+    enum bp_effort effort;  /* model */
     unsigned threads;       /* model */
     bool clock;
     int cols, rows;

@@ -19,6 +19,7 @@ struct counted_problem {
 static enum bp_status find_measured(struct bp_source *s, struct bp_err *err)
 {
     const struct bp_table *t = s->table;
+    bp_table_count_stages(t, s->n_cells);
     for (size_t i = 0; i < t->n_matrices; i++) {
         size_t n = bp_table_measured_in_row(t, i);
         s->n_cells_measured += n;

@@ -23,7 +23,8 @@ struct bp_source {
     size_t *row;              /* [planned->n_matrices] its row in `table`; NULL = the same rows */
     int64_t *part; /* [table->n_matrices] its row in `planned`, or BP_NO_ROW; NULL = same */
     uint64_t n_cells_measured;
-    size_t n_rows_measured; /* rows with a measured cell */
+    uint64_t n_cells[BP_N_CELL_STAGES]; /* how many are how far; they add up to all */
+    size_t n_rows_measured;             /* rows with a measured cell */
 };
 
 /* Takes the table over (it is closed also when this fails). */

@@ -73,6 +73,13 @@ static void what_it_got(struct pen *p, const struct bp_plan *plan, size_t i)
         }
         new_line(p);
     }
+    /* How far it was taken, where a table says. */
+    static const char *const stages[BP_N_CELL_STAGES] = {[BP_CELL_ITERATED] = "iterated ",
+                                                         [BP_CELL_ESTIMATED] = "estimated ",
+                                                         [BP_CELL_ONE_STEP] = "one-step "};
+    const enum bp_cell_stage stage = bp_table_stage(t, i, plan->choice[i]);
+    if (t->stage && stages[stage])
+        put(p, stage == BP_CELL_ITERATED ? BP_ROLE_DIM : BP_ROLE_WARNING, stages[stage]);
     put(p, BP_ROLE_DIM, "error ");
     put(p, BP_ROLE_VALUE, bp_figure(t->error[cell], figure));
     if (t->norm && t->norm[i] > 0.0) {
@@ -80,8 +87,8 @@ static void what_it_got(struct pen *p, const struct bp_plan *plan, size_t i)
         put(p, BP_ROLE_DIM, text);
     }
     if (plan->error > 0.0) {
-        snprintf(text, sizeof text, ", %.2f %% of the plan's",
-                 100.0 * t->error[cell] / plan->error);
+        snprintf(text, sizeof text, ", %.2f %% of %s", 100.0 * t->error[cell] / plan->error,
+                 t->stage ? "all" : "the plan's");
         put(p, BP_ROLE_DIM, text);
     }
     new_line(p);

@@ -324,6 +324,51 @@ static void a_part_says_what_it_is_a_part_of(void **state)
     bp_table_close(t);
 }
 
+/* Every cell iterated; row 1's first and row 3's last were not, in other ways. */
+static void chosen_errors_that_are_not_iterated_are_counted_and_named(void **state)
+{
+    (void)state;
+    struct bp_table *t = layers(64);
+    uint8_t *stage = bp_alloc(N * C, 1);
+    uint32_t choice[N] = {0};
+    assert_non_null(stage);
+    memset(stage, BP_CELL_ITERATED, N * C);
+    stage[1 * C] = BP_CELL_ESTIMATED;
+    stage[3 * C + 2] = BP_CELL_ONE_STEP;
+    t->copies[5] = stage;
+    for (int i = 0; i < N; i++)
+        choice[i] = 1;
+    struct bp_plan *plan = plan_of(t, choice);
+    assert_int_equal(count(plan, "not_iterated"), 0); /* no table of marks */
+    bp_plan_free(plan);
+    t->stage = stage;
+    plan = plan_of(t, choice);
+    assert_int_equal(count(plan, "not_iterated"), 0); /* none of them was chosen */
+    bp_plan_free(plan);
+    choice[1] = 0;
+    choice[3] = 2;
+    plan = plan_of(t, choice);
+    assert_int_equal(count(plan, "not_iterated"), 1);
+    for (size_t i = 0; i < plan->n_warnings; i++) {
+        const struct bp_warning *w = &plan->warnings[i];
+        if (strcmp(w->rule, "not_iterated") != 0)
+            continue;
+        assert_string_equal(w->matrix, "");
+        support_says(w->text, "2 of 28 chosen errors are not iterated (1 at one step, 1 estimated)|"
+                              ": model.layers.0.self_attn.k_proj.weight, "
+                              "model.layers.0.self_attn.o_proj.weight");
+        assert_null(strstr(w->text, "..."));
+    }
+    bp_plan_free(plan);
+    memset(stage, BP_CELL_ONE_STEP, N * C);
+    plan = plan_of(t, choice);
+    for (size_t i = 0; i < plan->n_warnings; i++)
+        if (strcmp(plan->warnings[i].rule, "not_iterated") == 0)
+            support_says(plan->warnings[i].text, "28 of 28|(28 at one step, 0 estimated)|, ...");
+    bp_plan_free(plan);
+    bp_table_close(t);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -337,6 +382,7 @@ int main(void)
         cmocka_unit_test(many_warnings_are_a_line_a_kind),
         cmocka_unit_test(many_at_the_edges_are_a_line_a_layer),
         cmocka_unit_test(a_part_says_what_it_is_a_part_of),
+        cmocka_unit_test(chosen_errors_that_are_not_iterated_are_counted_and_named),
     };
     return cmocka_run_group_tests_name("plan_rules", tests, NULL, NULL);
 }
