@@ -59,6 +59,9 @@
       "how far the plan holds when every error is off by X percent at random")                    \
     X(SOLVER, "solver", 0, "S", "mckp: exact (default); glpk: a second opinion, slow")            \
     X(THREADS, "threads", 0, "N", "threads (default: all processors)")                            \
+    X(BACKEND, "backend", 0, "B",                                                                 \
+      "what computes: cpu (default), cuda, or auto: cuda where it can be used, else cpu")         \
+    X(BACKENDS, "backends", 0, NULL, "what can compute on this machine, and why CUDA cannot")     \
     X(SEED, "seed", 0, "S", "seed of the random numbers (default 0)")                             \
     X(SHARD, "shard", 0, "I/N", "do part I (1..N) of N of the work; auto: what Slurm or MPI say") \
     X(PROGRESS, "progress", 0, "P", "auto (default), plain, json or none; on standard error")     \

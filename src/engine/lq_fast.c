@@ -139,8 +139,7 @@ uint32_t bp_lq_fast_iterations(uint64_t d, uint64_t k, uint32_t b0)
     return longer * 2 > shorter * 3 ? 20 : 12;
 }
 
-/* What step t of T - 1 multiplies E with. */
-static float eta_of(const struct bp_config *c, uint32_t t, uint32_t T)
+float bp_lq_fast_eta(const struct bp_config *c, uint32_t t, uint32_t T)
 {
     if (c->b0 == 2 || T < 3)
         return 1.0f;
@@ -393,7 +392,7 @@ static enum bp_status iterate(struct run *run, uint32_t T, struct outcome *out)
     struct bp_lq_fast_work *w = run->w;
     *out = (struct outcome){.best_error = INFINITY};
     for (uint32_t t = 1; t < T; t++) {
-        const float eta = eta_of(&run->config, t, T);
+        const float eta = bp_lq_fast_eta(&run->config, t, T);
         double error;
         BP_TRY(pass(run, eta, &error));
         if (!isfinite(error))
