@@ -13,7 +13,7 @@
 
 /* X(id, name, short letter or 0, argument or NULL, help) */
 #define BP_OPTIONS(X)                                                                              \
-    X(OUT, "output", 'o', "FILE", "where the result goes")                                         \
+    X(OUT, "output", 'o', "FILE", "where the result goes: a file, or a folder")                    \
     X(FORCE, "force", 'f', NULL, "replace an output that exists")                                  \
     X(JSON, "json", 0, NULL, "one JSON document on standard output, nothing else there")           \
     X(BITS, "bits", 0, "X[,Y...]", "budget in bits/param over the planned matrices")               \
@@ -48,6 +48,9 @@
     X(EFFORT, "effort", 0, "E", "exact: every cell by the reference procedure (the only one yet)") \
     X(ITERATIONS, "iterations", 0, "T", "cap of the iterations a cell (default 100)")              \
     X(RANK, "rank", 0, "R[,R...]", "rank of the low-rank part, 0 for none (default 64)")           \
+    X(EMIT, "emit", 0, "FORM[,FORM]", "what to write: hf (default), packed, bnb")                  \
+    X(LOW_RANK_BITS, "low-rank-bits", 0, "B",                                                      \
+      "bits of an element of the low-rank parts: 8 (NF8), 16 (BF16) or 32 (default: the plan's)")  \
     X(FISHER, "fisher", 0, "F", "weights of the error: a safetensors file or folder, same names")  \
     X(INCLUDE, "include", 0, "RE", "plan tensors whose name matches, too (may be repeated)")       \
     X(EXCLUDE, "exclude", 0, "RE",                                                                 \
