@@ -30,7 +30,7 @@ static enum bp_status run(const struct bp_args *args, struct bp_err *err)
                                         .progress = show,
                                         .progress_ctx = &progress};
     bp_cli_catch_stop();
-    enum bp_status status = bp_unpack(&o, &r, err);
+    enum bp_status status = bp_unpack_model(&o, &r, err);
     bp_progress_end(&progress);
     if (status == BP_STOPPED)
         return bp_fail(err, status,

@@ -13,7 +13,7 @@
 
 /* X(id, name, short letter or 0, argument or NULL, help) */
 #define BP_OPTIONS(X)                                                                              \
-    X(OUT, "output", 'o', "FILE", "where the result goes: a file, or a folder")                    \
+    X(OUT, "output", 'o', "FILE", "where the result goes; of verify: a decomposed model to check") \
     X(FORCE, "force", 'f', NULL, "replace an output that exists")                                  \
     X(JSON, "json", 0, NULL, "one JSON document on standard output, nothing else there")           \
     X(BITS, "bits", 0, "X[,Y...]", "budget in bits/param over the planned matrices")               \

@@ -241,9 +241,9 @@ static enum bp_status fill_report(struct run *run, struct bp_decompose_report *r
     report->n = run->outline->n_matrices;
     report->before = run->progress.before;
     report->bytes = bp_output_bytes(run->output);
+    BP_TRY(check(run, report, err));
     report->no_bnb = run->output->no_bnb;
     run->output->no_bnb = NULL;
-    BP_TRY(check(run, report, err));
     for (size_t i = 0; i < report->n; i++)
         report->n_equal += report->rows[i].error[e] == report->rows[i].planned;
     return BP_OK;

@@ -9,6 +9,7 @@
  * FP32: the same values at 4 + 32 / B0 bits. Others are written as hf has them and are named in
  * llm_int8_skip_modules.
  */
+#include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -203,6 +204,8 @@ static enum bp_status add_config(struct bp_output *out, struct bp_err *err)
         status = read_text(path, &text, err);
     if (status == BP_OK) {
         char *quantization = quantization_text(out), *end = strrchr(text, '}');
+        while (end && end > text && isspace((unsigned char)end[-1]))
+            end--;
         if (quantization && end)
             config = bp_format("%.*s%s\n  \"quantization_config\": %s\n}\n", (int)(end - text),
                                text, bp_json_first(root) ? "," : "", quantization);

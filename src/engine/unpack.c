@@ -92,8 +92,8 @@ static enum bp_status run_all(struct run *run, struct bp_unpack_report *report, 
     return bp_output_job_finish(run->job, NULL, err);
 }
 
-enum bp_status bp_unpack(const struct bp_unpack_options *options, struct bp_unpack_report *report,
-                         struct bp_err *err)
+enum bp_status bp_unpack_model(const struct bp_unpack_options *options,
+                               struct bp_unpack_report *report, struct bp_err *err)
 {
     struct run run = {.options = options};
     *report = (struct bp_unpack_report){0};

@@ -30,7 +30,7 @@ struct bp_unpack_report {
 
 /* BP_ERR_INPUT: not a packed form, or one that contradicts itself. BP_STOPPED: the same call goes
  * on from there. Errors of the output are those of output_job.h. */
-enum bp_status bp_unpack(const struct bp_unpack_options *options, struct bp_unpack_report *report,
-                         struct bp_err *err);
+enum bp_status bp_unpack_model(const struct bp_unpack_options *options,
+                               struct bp_unpack_report *report, struct bp_err *err);
 
 #endif
