@@ -161,9 +161,10 @@ static enum bp_status judge(const struct setup *s, const struct bp_decompose_rep
         }
     return bp_fail(err, BP_ERR_MISMATCH,
                    "%s: written, but of %zu matrices error or storage is not the plan's (tolerance "
-                   "%g %%): %s%s",
+                   "%g %%): %s%s%s",
                    s->options.dir, r->n_off, 100.0 * r->tolerance, names,
-                   r->n_off > n ? ", ..." : "");
+                   r->n_off > n ? ", ..." : "",
+                   s->options.low_rank_bits < 32 ? "; --low-rank-bits 32 rounds least" : "");
 }
 
 static enum bp_status report(const struct setup *s, const struct bp_decompose_report *r,

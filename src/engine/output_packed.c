@@ -9,7 +9,7 @@
 
 #include "engine/json_write.h"
 #include "engine/mem.h"
-#include "engine/narrow.h"
+#include "engine/nf.h"
 #include "engine/output_forms.h"
 #include "engine/pack.h"
 #include "engine/printable.h"
@@ -88,6 +88,29 @@ static enum bp_status add_tensors(struct bp_output *out, size_t f,
             BP_TRY(bp_output_add_tensor(out, f, &kept, err));
         for (size_t n = 0; n < t->n_matrices; n++)
             BP_TRY(add_matrix(out, f, out->outline->order[t->first_matrix + n], err));
+    }
+    return BP_OK;
+}
+
+/* The codebooks that the codes of a file refer to, so that it can be read without another source.
+ */
+static enum bp_status add_codebooks(struct bp_output *out, size_t f, size_t from,
+                                    struct bp_err *err)
+{
+    const struct bp_outline *o = out->outline;
+    bool used[9] = {false};
+    for (size_t i = 0; i < o->n_matrices; i++) {
+        const struct bp_outline_matrix *m = &o->matrices[i];
+        used[m->config.b0] |= m->file == from;
+        used[bp_config_factor.b0] |= m->file == from && m->r > 0 && o->low_rank_bits == 8;
+    }
+    for (unsigned bits = 2; bits <= 8; bits++) {
+        const char part[] = {(char)('0' + bits), '\0'};
+        if (!used[bits])
+            continue;
+        const struct bp_output_new_tensor values = {
+            "bitplan.nf", part, BP_DTYPE_F32, 1, {1u << bits}, bp_nf_values(bits), NULL};
+        BP_TRY(bp_output_add_tensor(out, f, &values, err));
     }
     return BP_OK;
 }
@@ -195,6 +218,7 @@ static enum bp_status layout(struct bp_output *out, struct bp_err *err)
             return status;
         BP_TRY(add_metadata(out, f, from, err));
         BP_TRY(add_tensors(out, f, &o->files[from], err));
+        BP_TRY(add_codebooks(out, f, from, err));
     }
     return bp_output_copy_others(out, "packed", true, err);
 }
