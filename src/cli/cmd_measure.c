@@ -241,7 +241,7 @@ static enum bp_status run(const struct bp_args *args, struct bp_err *err)
 }
 
 static const enum bp_option options[] = {
-    BP_OPT_OUT,    BP_OPT_GRID,     BP_OPT_RANK,    BP_OPT_EFFORT,  BP_OPT_ITERATIONS,
+    BP_OPT_OUT,     BP_OPT_GRID,   BP_OPT_RANK,     BP_OPT_EFFORT,  BP_OPT_ITERATIONS,
     BP_OPT_BACKEND, BP_OPT_FISHER, BP_OPT_INCLUDE,  BP_OPT_EXCLUDE, BP_OPT_THREADS,
     BP_OPT_SEED,    BP_OPT_SHARD,  BP_OPT_PROGRESS, BP_OPT_FORCE,   BP_OPT_JSON,
 };

@@ -22,7 +22,8 @@ struct bp_table;
 struct bp_json_out;
 
 extern const struct bp_command bp_command_info, bp_command_measure, bp_command_solve,
-    bp_command_sweep, bp_command_verify, bp_command_merge, bp_command_sample, bp_command_workbench;
+    bp_command_sweep, bp_command_verify, bp_command_merge, bp_command_sample, bp_command_workbench,
+    bp_command_decompose, bp_command_unpack;
 
 /* What the command line says of the workbench, which is not the command line's: main hands it on.
  */
