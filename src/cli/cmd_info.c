@@ -489,6 +489,13 @@ static enum bp_status run(const struct bp_args *args, struct bp_err *err)
 {
     const char *path = args->operands[0];
     struct stat st;
+    if (bp_args_has(args, BP_OPT_BACKENDS))
+        return path ? bp_fail(err, BP_ERR_USAGE, "info: --backends is for this machine, not for %s",
+                              path)
+                    : bp_cli_info_backends(args, err);
+    if (!path)
+        return bp_fail(err, BP_ERR_USAGE,
+                       "usage: bitplan info FILE [OPTIONS]; see `bitplan info --help`");
     if (stat(path, &st) != 0)
         return bp_fail(err, BP_ERR_INPUT, "%s: %s", path, strerror(errno));
     bool json = false, table = false;
@@ -506,16 +513,19 @@ static enum bp_status run(const struct bp_args *args, struct bp_err *err)
     return table ? info_table(args, err) : info_model(args, err);
 }
 
-static const enum bp_option options[] = {BP_OPT_INCLUDE, BP_OPT_EXCLUDE, BP_OPT_LINT, BP_OPT_JSON};
+static const enum bp_option options[] = {BP_OPT_INCLUDE, BP_OPT_EXCLUDE, BP_OPT_LINT,
+                                         BP_OPT_BACKENDS, BP_OPT_JSON};
 
 const struct bp_command bp_command_info = {
     .name = "info",
     .operands = "FILE",
     .n_operands = 1,
+    .n_optional = 1,
     .summary = "what a model folder, table, plan or session is, in a few lines",
     .notes =
         "For a model: which tensors are planned, and why each of the others is kept as it is.\n"
-        "--lint: what is odd about a table's numbers, or missing in it.",
+        "--lint: what is odd about a table's numbers, or missing in it.\n"
+        "--backends, without a FILE: what can compute on this machine.",
     .options = options,
     .n_options = sizeof options / sizeof *options,
     .run = run,

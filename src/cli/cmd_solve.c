@@ -230,7 +230,10 @@ const struct bp_command bp_command_solve = {
         "--max-configs\n"
         "and --limit the proof may take long: --time-limit or Ctrl-C ends it with the best plan "
         "so\n"
-        "far and how far it may be from the optimum.",
+        "far and how far it may be from the optimum. Budgets are of storage; --total counts the\n"
+        "low-rank parts, too. Errors are those of low-rank parts as measured: what keeping them "
+        "in\n"
+        "8 bits adds is not in them.",
     .options = options,
     .n_options = sizeof options / sizeof *options,
     .run = run,

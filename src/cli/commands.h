@@ -11,6 +11,7 @@
 #include <stdio.h>
 
 #include "cli/options.h"
+#include "engine/backend.h"
 #include "engine/table.h"
 
 struct bp_model_filter;
@@ -21,7 +22,8 @@ struct bp_table;
 struct bp_json_out;
 
 extern const struct bp_command bp_command_info, bp_command_measure, bp_command_solve,
-    bp_command_sweep, bp_command_verify, bp_command_merge, bp_command_sample, bp_command_workbench;
+    bp_command_sweep, bp_command_verify, bp_command_merge, bp_command_sample, bp_command_workbench,
+    bp_command_decompose, bp_command_unpack;
 
 /* What the command line says of the workbench, which is not the command line's: main hands it on.
  */
@@ -115,6 +117,14 @@ enum bp_status bp_cli_memory(const struct bp_args *args, struct bp_memory_settin
  * The planner borrows the table: free it first. With --partial *table is the measured part. */
 enum bp_status bp_cli_open_planner(const struct bp_args *args, struct bp_table **table,
                                    struct bp_planner **planner, struct bp_err *err);
+
+/* --backend, settled for this machine: cpu or cuda. Says on standard error, once, why auto does not
+ * take a device that is there. BP_ERR_FAILED with the reason why cuda cannot be used. */
+enum bp_status bp_cli_backend(const struct bp_args *args, enum bp_backend_kind *out,
+                              struct bp_err *err);
+
+/* info --backends. */
+enum bp_status bp_cli_info_backends(const struct bp_args *args, struct bp_err *err);
 
 /* --- progress --- */
 

@@ -13,8 +13,9 @@
 #include "engine/quantize.h"
 #include "engine/quantize_fast.h"
 
-/* The over-relaxation begins here; scales of two bits are too coarse for so much. */
-static const float ETA_FIRST = 4.0f, ETA_FIRST_COARSE = 3.0f;
+/* The over-relaxation begins here: errors were flat around these values at 512 x 1376 to 4096 x
+ * 4096. Two bits take none: their large remainder would drown what L has found. */
+static const float ETA_3_BITS = 3.0f, ETA_MORE_BITS = 3.5f;
 /* A rise ends the iterations only when the over-relaxation is nearly over: before, the error may
  * rise and come back. */
 static const float ETA_SETTLED = 1.3f;
@@ -138,12 +139,11 @@ uint32_t bp_lq_fast_iterations(uint64_t d, uint64_t k, uint32_t b0)
     return longer * 2 > shorter * 3 ? 20 : 12;
 }
 
-/* What step t of T - 1 multiplies E with. */
-static float eta_of(const struct bp_config *c, uint32_t t, uint32_t T)
+float bp_lq_fast_eta(const struct bp_config *c, uint32_t t, uint32_t T)
 {
     if (c->b0 == 2 || T < 3)
         return 1.0f;
-    const float first = c->b1 == 2 ? ETA_FIRST_COARSE : ETA_FIRST;
+    const float first = c->b0 == 3 ? ETA_3_BITS : ETA_MORE_BITS;
     return 1.0f + (first - 1.0f) * (float)(T - 1 - t) / (float)(T - 2);
 }
 
@@ -353,15 +353,20 @@ static enum bp_status run_init(struct run *run, bool portable)
     run->unit = (uint64_t)c->B0 * c->B1;
     run->rows = bp_lq_window_rows(m->d, m->k, run->unit, ops->panel_elems);
     const uint64_t elems = run->rows * m->k, blocks = elems / c->B0 + 1;
-    const size_t packed = ops->scratch_bytes(m->k, run->ld, elems) / sizeof(float);
+    const size_t packed = ops->scratch_bytes(m->k, run->ld, run->rows) / sizeof(float);
     if (!room_for(&w->Z, elems) || !room_for(&w->packed, packed) || !room_for(&w->maxima, blocks) ||
         !room_for(&w->choosing, blocks) || !room_for(&w->value, blocks) ||
         (m->F && (!room_for(&w->V1, m->k * run->ld) || !room_for(&w->V2, m->k * run->ld) ||
                   !room_for(&w->rows_U, run->rows * run->ld) ||
                   !room_for(&w->rows_Y, run->rows * run->ld))))
         return bp_fail_nomem(run->err);
-    w->products = (struct bp_lq_products){
-        .ops = ops, .k = m->k, .ld = run->ld, .r = start->r, .q = run->q, .scratch = w->packed.p};
+    w->products = (struct bp_lq_products){.ops = ops,
+                                          .k = m->k,
+                                          .ld = run->ld,
+                                          .r = start->r,
+                                          .q = run->q,
+                                          .rows_max = run->rows,
+                                          .scratch = w->packed.p};
     copy_columns(start->U, m->d, start->ld, run->q, run->ld, w->U);
     copy_columns(start->V, m->k, start->ld, run->q, run->ld, w->V);
     memset(w->Y, 0, m->d * run->ld * sizeof *w->Y); /* what lies behind column q stays 0 */
@@ -387,7 +392,7 @@ static enum bp_status iterate(struct run *run, uint32_t T, struct outcome *out)
     struct bp_lq_fast_work *w = run->w;
     *out = (struct outcome){.best_error = INFINITY};
     for (uint32_t t = 1; t < T; t++) {
-        const float eta = eta_of(&run->config, t, T);
+        const float eta = bp_lq_fast_eta(&run->config, t, T);
         double error;
         BP_TRY(pass(run, eta, &error));
         if (!isfinite(error))

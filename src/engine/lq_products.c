@@ -3,9 +3,9 @@
 
 #include "engine/dense.h"
 
-static size_t scratch_bytes(uint64_t k_max, uint32_t ld_max, uint64_t panel_elems_max)
+static size_t scratch_bytes(uint64_t k, uint32_t ld, uint64_t rows_max)
 {
-    (void)k_max, (void)ld_max, (void)panel_elems_max;
+    (void)k, (void)ld, (void)rows_max;
     return 0;
 }
 

@@ -23,6 +23,7 @@ struct bp_lq_products {
     const struct bp_lq_products_ops *ops;
     uint64_t k;
     uint32_t ld, r, q;
+    uint64_t rows_max;    /* of a panel */
     const float *V1, *V2; /* [k * ld] */
     const float *E;       /* as `forward` got it */
     void *scratch;        /* ops->scratch_bytes() */
@@ -31,9 +32,9 @@ struct bp_lq_products {
 struct bp_lq_products_ops {
     const char *name;
     uint64_t panel_elems; /* about how many elements a panel should have */
-    /* Aligned to 64 bytes, for widths and panels up to these. */
-    size_t (*scratch_bytes)(uint64_t k_max, uint32_t ld_max, uint64_t panel_elems_max);
-    /* Once an iteration, when k, ld, r, q, V1 and V2 are set. */
+    /* What p->scratch has room for, aligned to 64 bytes. */
+    size_t (*scratch_bytes)(uint64_t k, uint32_t ld, uint64_t rows_max);
+    /* Once an iteration, when the fields above are set. */
     void (*set)(struct bp_lq_products *p);
     /* U [rows * ld]; Z may not be W. */
     void (*remainder)(struct bp_lq_products *p, const float *W, const float *U, uint64_t rows,

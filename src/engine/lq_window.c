@@ -2,14 +2,15 @@
 
 #include <string.h>
 
-/* Rows are handed on four at a time, which is what the products like. */
-enum { ROWS_STEP = 4 };
+/* Rows are handed on four at a time, which is what the products like; a panel of wide rows has some
+ * tens of them all the same, since each reads and writes sums for all columns. */
+enum { ROWS_STEP = 4, ROWS_LEAST = 32 };
 
 uint64_t bp_lq_window_rows(uint64_t d, uint64_t k, uint64_t unit, uint64_t panel_elems)
 {
     uint64_t rows = panel_elems / k / ROWS_STEP * ROWS_STEP;
-    if (rows < ROWS_STEP)
-        rows = ROWS_STEP;
+    if (rows < ROWS_LEAST)
+        rows = ROWS_LEAST;
     /* Where units end inside rows, up to one unit stays behind in the window: with room for four of
      * them moving it costs little, and each fill completes ROWS_STEP rows. */
     uint64_t least = unit / k * 4 + 4 * ROWS_STEP;

@@ -67,11 +67,12 @@ struct bp_measure_options {
     const struct bp_grid *grid;
     const uint32_t *ranks; /* [n_ranks] candidates are grid x ranks */
     size_t n_ranks;
-    uint32_t iterations;      /* 1 .. BP_LQ_MAX_ITERATIONS; quick has 1 whatever stands here */
-    uint64_t seed;            /* up to 2^53 */
-    unsigned threads;         /* >= 1 */
-    uint32_t shard, n_shards; /* part `shard` (from 1) of n_shards; 1, 1 for all */
-    bool replace;             /* start anew even if `path` exists */
+    uint32_t iterations;          /* 1 .. BP_LQ_MAX_ITERATIONS; quick has 1 whatever stands here */
+    uint64_t seed;                /* up to 2^53 */
+    unsigned threads;             /* >= 1 */
+    enum bp_backend_kind backend; /* of the efforts other than exact, which is the CPU's */
+    uint32_t shard, n_shards;     /* part `shard` (from 1) of n_shards; 1, 1 for all */
+    bool replace;                 /* start anew even if `path` exists */
     const char *path;
     atomic_bool *stop; /* may be NULL; set by anyone to stop after the cells in hand */
     /* Called on the calling thread after each of its cells; may be NULL. */

@@ -31,7 +31,7 @@ enum bp_status bp_measure_staged_begin(struct bp_measure_job *job, struct bp_err
     const size_t n = o->grid->n;
     struct bp_backend_limits most;
     bp_measure_limits(job->want, &most);
-    BP_TRY(bp_backend_cpu_new(&most, o->threads, &job->backend, err));
+    BP_TRY(bp_backend_new(o->backend, &most, o->threads, &job->backend, err));
     if (o->effort != BP_EFFORT_BALANCED)
         return BP_OK;
     job->some = bp_alloc(n, sizeof *job->some);

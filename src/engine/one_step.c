@@ -9,7 +9,7 @@
 
 enum { PANEL = 65536 };    /* elements; a panel and its weights fit a second-level cache */
 enum { CHUNK = 16384 };    /* elements whose errors are summed on their own, in a fixed order */
-enum { TILE_ROWS = 16 };   /* rows of W - L1 L2 that are always computed together */
+enum { TILE_ROWS = 64 };   /* rows of W - L1 L2 that are always computed together */
 enum { WAVE_PANELS = 64 }; /* panels between two looks at the clock of the caller */
 
 /* A panel's working memory, one a thread. */

@@ -94,6 +94,27 @@ static void put_rank(const struct bp_table *t, struct bp_json_out *out, struct c
     bp_json_put_u64(out, node, "rank", t->candidates[0].rank);
 }
 
+/* How the table's errors were made, which is how the plan is to be carried out; null when the table
+ * does not say. rank: the largest of all candidates, which sizes the work. */
+static void put_method(const struct bp_table *t, struct bp_json_out *out, struct cJSON *node)
+{
+    const struct bp_table_about *a = &t->about;
+    uint32_t rank = 0;
+    if (!*a->effort || a->iterations == 0) {
+        bp_json_put_null(out, node, "method");
+        return;
+    }
+    for (size_t j = 0; j < t->n_candidates; j++)
+        if (!t->candidates[j].foreign && t->candidates[j].rank > rank)
+            rank = t->candidates[j].rank;
+    struct cJSON *method = bp_json_put_object(out, node, "method");
+    bp_json_put_string(out, method, "effort", a->effort);
+    bp_json_put_u64(out, method, "iterations", a->iterations);
+    bp_json_put_u64(out, method, "rank", rank);
+    bp_json_put_u64(out, method, "seed", a->seed);
+    bp_json_put_u64(out, method, "version", a->method_version);
+}
+
 static void put_table(const struct bp_plan *plan, struct bp_json_out *out)
 {
     const struct bp_table *t = plan->table;
@@ -102,6 +123,8 @@ static void put_table(const struct bp_plan *plan, struct bp_json_out *out)
     bp_json_put_string(out, table, "fingerprint", plan->table_fingerprint);
     put_rank(t, out, table);
     bp_json_put_string(out, table, "weighting", t->about.weighting);
+    bp_json_put_string(out, table, "weighting_fingerprint", t->about.weighting_fingerprint);
+    put_method(t, out, table);
     bp_json_put_u64(out, table, "cells", (uint64_t)t->n_matrices * t->n_candidates);
     bp_json_put_u64(out, table, "cells_measured", bp_table_measured(t));
     if (t->stage) {

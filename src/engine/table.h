@@ -151,7 +151,7 @@ struct bp_table_numbers {
     const double *norm;           /* [n_matrices] */
     const double *baseline_error; /* [n_matrices * BP_N_BASELINES] */
     const uint16_t *iterations;   /* [n_matrices * n_candidates] */
-    const uint8_t *stage;         /* [n_matrices * n_candidates]; left out of an exact table */
+    const uint8_t *stage;         /* [n_matrices * n_candidates]; of no use to an exact table */
 };
 
 /* The same with numbers, in one go: the bytes are those of a table that was created and filled. */

@@ -15,9 +15,26 @@ struct merge {
     char *model_name, *weighting_source;
     double *error, *norm, *baseline; /* the result's, shaped as in struct bp_table */
     uint16_t *iterations;
-    uint8_t *stage;
+    uint8_t *stage;   /* NULL for an exact table */
+    uint64_t n_found; /* cells in all parts */
     struct bp_merge_report *report;
 };
+
+/* How far row i of a table with marks is. Marks are written last: a row that lacks some was in hand
+ * when its process was killed, or is in hand now. */
+enum level { NOT_DONE, ONE_STEP, REFINED };
+
+static enum level level_of(const double *error, const uint8_t *stage, size_t i, size_t n_candidates)
+{
+    enum level level = REFINED;
+    for (size_t at = i * n_candidates; at < (i + 1) * n_candidates; at++) {
+        if (stage[at] == BP_CELL_MISSING || isnan(error[at]))
+            return NOT_DONE;
+        if (stage[at] == BP_CELL_ONE_STEP)
+            level = ONE_STEP;
+    }
+    return level;
+}
 
 /* --- one part --- */
 
@@ -27,10 +44,11 @@ static enum bp_status check_part(const struct merge *m, const struct bp_table *p
                                  struct bp_err *err)
 {
     const size_t cells = part->n_matrices * part->n_candidates;
-    const char *lacks = !part->norm             ? "norm"
-                        : !part->iterations     ? "iterations"
-                        : !part->baseline_error ? "baseline_error"
-                                                : NULL;
+    const char *lacks = !part->norm                ? "norm"
+                        : !part->iterations        ? "iterations"
+                        : !part->baseline_error    ? "baseline_error"
+                        : m->stage && !part->stage ? "stage"
+                                                   : NULL;
     if (lacks)
         return bp_fail(err, BP_ERR_INPUT,
                        "%s: no table of `bitplan measure`: it has no tensor `%s`", part->path,
@@ -70,60 +88,58 @@ static enum bp_status take_number(const struct bp_table *part, size_t i, const c
     return *to == from ? BP_OK : differs(part, i, what, *to, from, err);
 }
 
-/* How far a part's cell is for sure: a number whose mark is not there yet may be of either stage,
- * and is measured again. */
-static enum bp_cell_stage stage_of(const struct bp_table *part, size_t i, size_t j)
-{
-    if (part->stage && part->stage[i * part->n_candidates + j] == BP_CELL_MISSING)
-        return BP_CELL_MISSING;
-    return bp_table_stage(part, i, j);
-}
-
-/* Of a cell that two parts took differently far, the one that is further. */
 static enum bp_status take_cell(struct merge *m, const struct bp_table *part, size_t i, size_t j,
                                 struct bp_err *err)
 {
     const size_t at = i * part->n_candidates + j;
     const double own = part->error[at];
-    const enum bp_cell_stage stage = stage_of(part, i, j);
-    if (stage == BP_CELL_MISSING)
+    if (isnan(own))
         return BP_OK;
-    m->report->n_measured += isnan(m->error[at]);
-    m->report->n_repeated += !isnan(m->error[at]);
-    if (stage > m->stage[at]) {
+    if (isnan(m->error[at])) {
         m->error[at] = own;
         m->iterations[at] = part->iterations[at];
-        m->stage[at] = stage;
+        if (m->stage)
+            m->stage[at] = part->stage[at];
         return BP_OK;
     }
-    if (stage < m->stage[at])
-        return BP_OK;
-    if (m->error[at] == own && m->iterations[at] == part->iterations[at])
+    const bool same_stage = !m->stage || m->stage[at] == part->stage[at];
+    if (m->error[at] == own && m->iterations[at] == part->iterations[at] && same_stage)
         return BP_OK;
     char text[BP_CANDIDATE_TEXT], what[BP_CANDIDATE_TEXT + 64];
     const bool error = m->error[at] != own;
     snprintf(what, sizeof what, "candidate %s: the %s",
              bp_candidate_format(&part->candidates[j], text),
-             error ? "error" : "number of iterations");
-    return differs(part, i, what, error ? m->error[at] : m->iterations[at],
-                   error ? own : part->iterations[at], err);
+             error        ? "error"
+             : same_stage ? "number of iterations"
+                          : "stage");
+    return error        ? differs(part, i, what, m->error[at], own, err)
+           : same_stage ? differs(part, i, what, m->iterations[at], part->iterations[at], err)
+                        : differs(part, i, what, m->stage[at], part->stage[at], err);
 }
 
-static bool has_cells(const struct bp_table *part, size_t i)
+/* Whether row i of the part is to be taken. A row without a measured cell may hold other numbers of
+ * a process that was killed between two writes: they are left out, as they are in an undisturbed
+ * run's file. Of rows with marks those that are further along replace the others. */
+static bool row_counts(struct merge *m, const struct bp_table *part, size_t i)
 {
-    for (size_t j = 0; j < part->n_candidates; j++)
-        if (stage_of(part, i, j) != BP_CELL_MISSING)
-            return true;
-    return false;
+    const size_t C = part->n_candidates, measured = bp_table_measured_in_row(part, i);
+    if (!m->stage) {
+        m->n_found += measured;
+        return measured > 0;
+    }
+    const enum level own = level_of(part->error, part->stage, i, C);
+    const enum level have = level_of(m->error, m->stage, i, C);
+    m->n_found += own > NOT_DONE ? measured : 0;
+    for (size_t j = 0; own > have && j < C; j++)
+        m->error[i * C + j] = NAN; /* to be taken anew */
+    return own > NOT_DONE && own >= have;
 }
 
-/* A row without a measured cell may hold other numbers of a process that was killed between two
- * writes: they are left out, as they are in an undisturbed run's file. */
 static enum bp_status take_row(struct merge *m, const struct bp_table *part, size_t i,
                                struct bp_err *err)
 {
     static const char *const baselines[BP_N_BASELINES] = {"the error of NF4", "the error of NF3"};
-    if (!has_cells(part, i))
+    if (!row_counts(m, part, i))
         return BP_OK;
     for (size_t j = 0; j < part->n_candidates; j++)
         BP_TRY(take_cell(m, part, i, j, err));
@@ -170,15 +186,27 @@ static enum bp_status begin(struct merge *m, struct bp_err *err)
     m->norm = nans(N);
     m->baseline = nans(N * BP_N_BASELINES);
     m->iterations = bp_alloc_zero(cells, sizeof *m->iterations);
-    m->stage = bp_alloc_zero(cells, sizeof *m->stage);
+    const bool marks = strcmp(m->first->about.effort, bp_effort_name(BP_EFFORT_EXACT)) != 0;
+    m->stage = marks ? bp_alloc_zero(cells, 1) : NULL;
     m->report->n_matrices = N;
     m->report->n_cells = cells;
     m->report->synthetic = m->first->about.synthetic;
-    return m->error && m->norm && m->baseline && m->iterations && m->stage ? BP_OK
-                                                                           : bp_fail_nomem(err);
+    return m->error && m->norm && m->baseline && m->iterations && (m->stage || !marks)
+               ? BP_OK
+               : bp_fail_nomem(err);
 }
 
-/* Lists the matrices that are not whole. */
+/* Row i has all that the effort asks for. */
+static bool is_whole(const struct merge *m, size_t i)
+{
+    const size_t C = m->about.n_candidates;
+    const bool one_step_is_all =
+        strcmp(m->about.about.effort, bp_effort_name(BP_EFFORT_QUICK)) == 0;
+    return m->stage ? level_of(m->error, m->stage, i, C) >= (one_step_is_all ? ONE_STEP : REFINED)
+                    : bp_table_measured_in_row(&m->about, i) == C;
+}
+
+/* Counts what is there, and lists the matrices that are not whole. */
 static enum bp_status list_missing(struct merge *m, struct bp_err *err)
 {
     struct bp_merge_report *r = m->report;
@@ -188,12 +216,14 @@ static enum bp_status list_missing(struct merge *m, struct bp_err *err)
         return bp_fail_nomem(err);
     r->n_whole = r->n_matrices;
     for (size_t i = 0; i < r->n_matrices; i++) {
-        if (bp_table_measured_in_row(&m->about, i) == m->about.n_candidates)
+        r->n_measured += bp_table_measured_in_row(&m->about, i);
+        if (is_whole(m, i))
             continue;
         r->n_whole--;
         if (!(r->missing[n++] = bp_strdup(m->about.matrices[i].name)))
             return bp_fail_nomem(err);
     }
+    r->n_repeated = m->n_found - r->n_measured;
     return BP_OK;
 }
 

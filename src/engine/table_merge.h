@@ -1,8 +1,8 @@
 /*
  * One table from parts that several machines measured, each into a file of its own.
  *
- * The parts are opened one after the other, so that memory holds the result's numbers and the
- * mappings of two files, however many parts there are. Nothing is measured here: a cell that no
+ * The parts are opened one after the other, so that memory holds the result's numbers and two open
+ * tables, however many parts there are. Nothing is measured here: a cell that no
  * part has stays not measured, and the report names its matrix.
  */
 #ifndef BP_ENGINE_TABLE_MERGE_H
@@ -15,18 +15,18 @@
 #include "engine/err.h"
 
 struct bp_merge_report {
-    size_t n_parts, n_matrices, n_whole; /* matrices with all cells */
+    size_t n_parts, n_matrices, n_whole; /* matrices with all that the effort asks for */
     uint64_t n_cells, n_measured;        /* of the result */
-    uint64_t n_repeated;                 /* found again in another part, and equal */
+    uint64_t n_repeated;                 /* cells found again: equal, or less far along */
     char **missing;                      /* [n_matrices - n_whole] names, in table order */
     bool synthetic;
 };
 
 /* Merges parts [n_parts >= 1] into a new file at `path`, which holds, byte for byte, what one
- * process would have written; the order of the parts does not matter. Names that may differ between
- * parts of one work (of the model, of the weights' file) are the least in byte order. Of a cell
- * that one part has at one step and another refined, the refined one is taken. `report` is filled
- * when BP_OK and freed with bp_merge_report_done.
+ * process would have written; the order of the parts does not matter. Of a matrix that one part has
+ * after one step and another refined the refined numbers are taken. Names that may differ between
+ * parts of one work (of the model, of the weights' file) are the least in byte order. `report` is
+ * filled when BP_OK and freed with bp_merge_report_done.
  *
  * BP_ERR_MISMATCH: a part is of other work than the first, a number of a cell is not the same in
  * two parts (matrix and candidate are named), or the name is taken and replace is false.

@@ -163,6 +163,22 @@ static bool take_progress(struct bp_app *app, const struct bp_news *news)
     return true;
 }
 
+static bool take_stability(struct bp_app *app, const struct bp_news *news)
+{
+    const struct bp_stability *s = &news->stability;
+    if (news->generation != app->asked)
+        return false;
+    if (news->status != BP_OK)
+        bp_app_say(app, BP_ROLE_ERROR, "%s", news->err.text);
+    else
+        bp_app_say(app, BP_ROLE_TEXT,
+                   "%.4g %% noise, %u plans: %zu of %zu matrices keep their bits a code, %zu their "
+                   "config; this plan is then %.3g %% above the optimum, %.3g %% at most",
+                   s->noise_percent, s->runs, s->n_codes_steady, news->plan->table->n_matrices,
+                   s->n_steady, 100.0 * s->regret_median, 100.0 * s->regret_max);
+    return true;
+}
+
 static bool take_frontier(struct bp_app *app, struct bp_news *news)
 {
     if (news->problem != app->problem || !news->points)
@@ -183,6 +199,8 @@ bool bp_app_news(struct bp_app *app)
             changed |= take_frontier(app, news);
         else if (news->kind == BP_NEWS_PROGRESS)
             changed |= take_progress(app, news);
+        else if (news->kind == BP_NEWS_STABILITY)
+            changed |= take_stability(app, news);
         else
             plan_changed |= take_plan(app, news);
     }

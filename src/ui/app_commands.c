@@ -115,6 +115,20 @@ static unsigned do_set(struct bp_app *app, const struct call *c)
     return set_memory(app, key, value);
 }
 
+static unsigned do_stability(struct bp_app *app, const struct call *c)
+{
+    struct bp_err err;
+    double noise;
+    if (!app->plan)
+        return need(app, "there is no plan whose stability could be told");
+    if (bp_stability_parse(c->arg, &noise, &err) != BP_OK)
+        return need(app, err.text);
+    bp_worker_ask_stability(app->worker, noise);
+    bp_app_say(app, BP_ROLE_TEXT, "planning %d times with %.4g %% noise on every error ...",
+               BP_STABILITY_RUNS, noise);
+    return BP_FLAG_REDRAW;
+}
+
 /* The findings in as many words as the message holds. */
 static unsigned do_lint(struct bp_app *app, const struct call *c)
 {

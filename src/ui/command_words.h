@@ -27,6 +27,8 @@
     X("low-rank-bits", do_low_rank_bits, "B", "low-rank parts are kept in 8 (NF8), 16 or 32 bits") \
     X("set", do_set, "NAME N",                                                                     \
       "context, batch, kv-bits, low-rank-bits, train-batch, train-sequence")                       \
+    X("stability", do_stability, "X",                                                              \
+      "how far the plan holds when every error is off by X percent at random")                     \
     X("lint", do_lint, "", "what is odd about the table, as info --lint says")                     \
     X("find", do_find, "RE", "move to the next matrix whose name matches")                         \
     X("show", do_show, "PANEL", "map, curve, matrix, grid, memory, plans")                         \

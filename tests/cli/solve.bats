@@ -513,10 +513,12 @@ setup_file() {
     works solve "$table" --bits 2.5,3 --stability 5 --json
     json 'length == 2 and all(has("stability")) and .[0].stability != .[1].stability'
     json --slurpfile one p.json '.[0] == $one[0]'
+    works solve "$table" --bits 2.5 --stability 5% --json
+    json --slurpfile one p.json '. == $one[0]'
     jq '.totals.stability = .stability' p.json >bad.json
     refuses 1 "plans have no such figure" verify bad.json
     local bad
-    for bad in 0 -1 x '' 101 5%; do
+    for bad in 0 -1 x '' 101 5%%; do
         refuses 2 "--stability" solve "$table" --bits 2.5 --stability "$bad"
     done
 }

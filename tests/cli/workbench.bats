@@ -232,6 +232,20 @@ same_plan() {
     json '.memory.low_rank_bits == 32'
 }
 
+@test ":stability says what solve --stability finds" {
+    works solve story.safetensors --bits 2.6 --stability 2 --json
+    local steady regret
+    steady=$(jq '.stability.share_codes_steady * (.matrices | length) | round' <<<"$output")
+    regret=$(jq '100 * .stability.regret_max' <<<"$output")
+    plays story.safetensors '":bits 2.6"' Enter '":stability 2%"' Enter wait -- --size 120x36
+    says "2 % noise, 20 plans: $steady of " "$(LC_ALL=C printf '%.3g %% at most' "$regret")"
+    types story.safetensors 'stability lots'
+    says "is no percentage"
+    # A budget that moves leaves nothing to say.
+    plays story.safetensors '":stability 2"' Enter Right wait
+    [[ $output != *noise* ]] || show_last
+}
+
 @test "what is exported is what solve writes: under all kinds of constraints" {
     local lines
     lines_of rules

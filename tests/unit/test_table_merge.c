@@ -24,8 +24,10 @@ static int remove_folder(void **state)
 static const char *const NAMES[] = {"p0", "p1", "p2", "p3", "p4", "p5"};
 enum { P = sizeof NAMES / sizeof *NAMES };
 
-/* Saves the rows of `t` whose bit is set in `rows` as a run of that shard does. */
-static void save_part(const struct bp_table *t, const char *name, unsigned rows)
+/* Saves the rows of `t` whose bit is set in `rows` as a run of that shard does; with marks [C], the
+ * same for all rows, unless the table is exact. */
+static void save_marked(const struct bp_table *t, const char *name, unsigned rows,
+                        const uint8_t *stage)
 {
     char *path = test_dir_join(folder, name);
     struct bp_table *file;
@@ -35,14 +37,18 @@ static void save_part(const struct bp_table *t, const char *name, unsigned rows)
     assert_int_equal(bp_table_writer_open(file, &writer, NULL), BP_OK);
     for (size_t i = 0; i < N; i++) {
         struct bp_table_row row = {t->error + i * C, t->iterations + i * C,
-                                   t->baseline_error + i * BP_N_BASELINES, t->norm[i],
-                                   t->stage ? t->stage + i * C : NULL};
+                                   t->baseline_error + i * BP_N_BASELINES, t->norm[i], stage};
         if (rows >> i & 1)
             assert_int_equal(bp_table_writer_put(writer, i, &row, NULL), BP_OK);
     }
     assert_int_equal(bp_table_writer_close(writer, NULL), BP_OK);
     bp_table_close(file);
     free(path);
+}
+
+static void save_part(const struct bp_table *t, const char *name, unsigned rows)
+{
+    save_marked(t, name, rows, NULL);
 }
 
 static void read_file(const char *name, unsigned char **bytes, size_t *n)
@@ -69,14 +75,6 @@ static void check_same_bytes(const char *a, const char *b)
     assert_memory_equal(x, y, n);
     free(x);
     free(y);
-}
-
-static bool exists(const char *name)
-{
-    char *path = test_dir_join(folder, name);
-    const bool yes = access(path, F_OK) == 0;
-    free(path);
-    return yes;
 }
 
 /* Merges parts [n] by their numbers into "out". */
@@ -107,7 +105,9 @@ static void check_refused(const int *which, size_t n, enum bp_status want, const
     assert_int_equal(merge(which, n, &r, &err), want);
     if (!strstr(err.text, words))
         fail_msg("'%s' does not hold '%s'", err.text, words);
-    assert_false(exists("out"));
+    char *out = test_dir_join(folder, "out");
+    assert_true(access(out, F_OK) != 0);
+    free(out);
 }
 
 /* --- tests --- */
@@ -304,6 +304,100 @@ static void names_that_may_differ_do_not_follow_the_order(void **state)
     bp_table_close(t);
 }
 
+static const uint8_t one_step[C] = {1, 3, 1, 1}, refined[C] = {2, 3, 2, 3};
+
+/* Cells as after one step: other numbers than the refined ones. */
+static void unrefine(struct bp_table *t)
+{
+    double *error = t->copies[SUPPORT_ERROR];
+    for (size_t i = 0; i < N * C; i++)
+        error[i] *= 1.5;
+}
+
+static void of_a_row_the_part_that_is_further_along_wins_in_any_order(void **state)
+{
+    (void)state;
+    struct bp_table *t = usual(1), *early = usual(1);
+    struct bp_merge_report r;
+    set(&t->about.effort, "balanced");
+    set(&early->about.effort, "balanced");
+    unrefine(early);
+    save_marked(t, "p0", 0x05, refined);
+    save_marked(early, "p1", 0x0f, one_step);
+    save_marked(t, "p2", 0x08, refined);
+    const int orders[][4] = {{0, 1, 2, 1}, {2, 1, 0, 1}, {1, 2, 1, 0}};
+    for (int o = 0; o < 3; o++) {
+        check_merge(orders[o], 4, &r);
+        assert_true(r.n_whole == 3 && r.n_measured == 4 * C && r.n_repeated == 7 * C);
+        assert_string_equal(r.missing[0], t->matrices[1].name); /* after one step */
+        assert_string_equal(r.missing[1], t->matrices[4].name);
+        bp_merge_report_done(&r);
+        if (o == 0) {
+            char *out = test_dir_join(folder, "out"), *first = test_dir_join(folder, "first");
+            assert_int_equal(rename(out, first), 0);
+            free(out);
+            free(first);
+        } else {
+            check_same_bytes("out", "first");
+        }
+    }
+    save_marked(t, "p1", 0x12, refined);
+    save_marked(t, "p3", 0x1f, refined);
+    check_merge((int[]){0, 1, 2}, 3, &r);
+    check_same_bytes("out", "p3");
+    bp_merge_report_done(&r);
+    bp_table_close(early);
+    bp_table_close(t);
+}
+
+static void one_step_is_all_that_quick_asks_for(void **state)
+{
+    (void)state;
+    struct bp_table *t = usual(1);
+    struct bp_merge_report r;
+    set(&t->about.effort, "quick");
+    save_marked(t, "p0", 0x0b, one_step);
+    save_marked(t, "p1", 0x14, one_step);
+    save_marked(t, "p2", 0x1f, one_step);
+    check_merge((int[]){1, 0}, 2, &r);
+    check_same_bytes("out", "p2");
+    assert_int_equal(r.n_whole, N);
+    bp_merge_report_done(&r);
+    bp_table_close(t);
+}
+
+static void a_row_that_lost_its_marks_in_a_kill_is_measured_again(void **state)
+{
+    (void)state;
+    struct bp_table *t = usual(1);
+    struct bp_merge_report r;
+    const uint8_t none[C] = {0};
+    set(&t->about.effort, "full");
+    save_marked(t, "p2", 0x01, refined);
+    save_marked(t, "p0", 0x03, refined);
+    poke("p0", "stage", C, none, sizeof none);
+    check_merge((int[]){0}, 1, &r);
+    check_same_bytes("out", "p2");
+    bp_merge_report_done(&r);
+    /* Its numbers may be of either stage: they are not held against another part's. */
+    unrefine(t);
+    save_marked(t, "p1", 0x02, one_step);
+    check_merge((int[]){0, 1}, 2, &r);
+    assert_int_equal(r.n_measured, 2 * C);
+    bp_merge_report_done(&r);
+    save_marked(t, "p0", 0x02, refined);
+    check_merge((int[]){0, 1}, 2, &r);
+    bp_merge_report_done(&r);
+    char *out = test_dir_join(folder, "out");
+    assert_int_equal(unlink(out), 0);
+    free(out);
+    const uint8_t iterated = 3;
+    poke("p1", "stage", C, &iterated, 1);
+    save_marked(t, "p0", 0x02, one_step);
+    check_refused((int[]){0, 1}, 2, BP_ERR_MISMATCH, "the stage is 3, and 1 in a part before");
+    bp_table_close(t);
+}
+
 static void an_existing_file_stays_unless_asked(void **state)
 {
     (void)state;
@@ -335,57 +429,6 @@ static void what_is_no_measured_table_is_refused(void **state)
     bp_table_close(t);
 }
 
-/* One part has row 0 refined and the rest at one step, the other a different row refined. */
-static void of_a_cell_at_two_stages_the_refined_one_is_taken(void **state)
-{
-    (void)state;
-    struct bp_table *t = usual(1), *refined = usual(1);
-    uint8_t *stage = bp_alloc(N * C, 1), *further = bp_alloc(N * C, 1);
-    double *error = refined->copies[SUPPORT_ERROR];
-    assert_true(stage && further);
-    memset(stage, BP_CELL_ONE_STEP, N * C);
-    for (size_t cell = 0; cell < N * C; cell++) {
-        error[cell] *= 0.75;
-        further[cell] = cell % 2 ? BP_CELL_ITERATED : BP_CELL_ESTIMATED;
-    }
-    struct bp_table *both[] = {t, refined};
-    for (int b = 0; b < 2; b++) {
-        free(both[b]->about.effort);
-        both[b]->about.effort = bp_strdup("balanced");
-        both[b]->copies[5] = b ? further : stage;
-        both[b]->stage = both[b]->copies[5];
-    }
-    save_part(refined, "whole", ~0U);
-    /* p0 and p1: all at one step, then rows 0 to 2 of one refined, the rest of the other. */
-    for (int p = 0; p < 2; p++) {
-        char *path = test_dir_join(folder, NAMES[p]);
-        struct bp_table *file;
-        struct bp_table_writer *writer;
-        save_part(t, NAMES[p], ~0U);
-        assert_int_equal(bp_table_open(path, &file, NULL), BP_OK);
-        assert_int_equal(bp_table_writer_open(file, &writer, NULL), BP_OK);
-        for (size_t i = 0; i < N; i++) {
-            const struct bp_table_row row = {error + i * C, refined->iterations + i * C,
-                                             refined->baseline_error + i * BP_N_BASELINES,
-                                             refined->norm[i], further + i * C};
-            if ((i < 3) == (p == 0))
-                assert_int_equal(bp_table_writer_put(writer, i, &row, NULL), BP_OK);
-        }
-        assert_int_equal(bp_table_writer_close(writer, NULL), BP_OK);
-        bp_table_close(file);
-        free(path);
-    }
-    for (int order = 0; order < 2; order++) {
-        struct bp_merge_report r;
-        check_merge((int[]){order, !order}, 2, &r);
-        check_same_bytes("out", "whole");
-        assert_true(r.n_measured == N * C && r.n_repeated == N * C);
-        bp_merge_report_done(&r);
-    }
-    bp_table_close(t);
-    bp_table_close(refined);
-}
-
 #define IN_FOLDER(test) cmocka_unit_test_setup_teardown(test, make_folder, remove_folder)
 
 int main(void)
@@ -399,9 +442,11 @@ int main(void)
         IN_FOLDER(parts_of_other_work_are_refused_by_name),
         IN_FOLDER(another_storage_is_refused),
         IN_FOLDER(names_that_may_differ_do_not_follow_the_order),
+        IN_FOLDER(of_a_row_the_part_that_is_further_along_wins_in_any_order),
+        IN_FOLDER(one_step_is_all_that_quick_asks_for),
+        IN_FOLDER(a_row_that_lost_its_marks_in_a_kill_is_measured_again),
         IN_FOLDER(an_existing_file_stays_unless_asked),
         IN_FOLDER(what_is_no_measured_table_is_refused),
-        IN_FOLDER(of_a_cell_at_two_stages_the_refined_one_is_taken),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
