@@ -61,7 +61,7 @@ static struct vt *open_with(struct start s, const char *file, const char *const 
                                        .rows = s.rows ? s.rows : ROWS,
                                        .env = env,
                                        .job = s.job};
-    const char *argv[9] = {program, file};
+    const char *argv[16] = {program, file};
     for (int i = 0; more && more[i]; i++)
         argv[2 + i] = more[i];
     return vt_open(&options, argv);
