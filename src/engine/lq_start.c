@@ -79,6 +79,7 @@ enum bp_status bp_lq_start_make(struct bp_lq_start *s, const struct bp_lq_matrix
                                 uint64_t seed, struct bp_err *err)
 {
     s->matrix = *m;
+    s->norm = bp_lq_norm(m);
     s->r = bp_svd_rank(m->d, m->k, rank);
     s->q = s->r > 0 ? bp_lq_start_columns(m->d, m->k, s->r) : 0;
     s->ld = padded(s->q);

@@ -12,6 +12,7 @@
 
 struct bp_lq_start {
     struct bp_lq_matrix matrix;
+    double norm; /* sum of F W^2 */
     uint32_t r;  /* bp_svd_rank(d, k, rank) */
     uint32_t q;  /* columns: r and more, for iterations that carry some beside the rank */
     uint32_t ld; /* q, rounded up to BP_LQ_COLUMNS */
