@@ -142,13 +142,12 @@ uint32_t bp_lq_fast_iterations(uint64_t d, uint64_t k, uint32_t b0)
     return longer * 2 > shorter * 3 ? 20 : 12;
 }
 
-/* What step t of T - 1 multiplies E with; `damping` is what rises have left, from 1 down. */
-static float eta_of(const struct bp_config *c, uint32_t t, uint32_t T, float damping)
+float bp_lq_fast_eta(const struct bp_config *c, uint32_t t, uint32_t T)
 {
     if (c->b0 == 2 || T < 3)
         return 1.0f;
     const float first = c->b0 == 3 ? ETA_3_BITS : ETA_MORE_BITS;
-    return 1.0f + (first - 1.0f) * damping * (float)(T - 1 - t) / (float)(T - 2);
+    return 1.0f + (first - 1.0f) * (float)(T - 1 - t) / (float)(T - 2);
 }
 
 bool bp_lq_fast_same_family(const struct bp_config *a, const struct bp_config *b)
@@ -400,7 +399,7 @@ static enum bp_status iterate(struct run *run, uint32_t T, struct outcome *out)
     double last = INFINITY;
     *out = (struct outcome){.best_error = INFINITY};
     for (uint32_t t = 1; t < T; t++) {
-        const float eta = eta_of(&run->config, t, T, damping);
+        const float eta = 1.0f + (bp_lq_fast_eta(&run->config, t, T) - 1.0f) * damping;
         double error;
         BP_TRY(pass(run, eta, &error));
         if (!isfinite(error))

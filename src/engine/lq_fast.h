@@ -36,6 +36,9 @@
  * in a d x k matrix. */
 uint32_t bp_lq_fast_iterations(uint64_t d, uint64_t k, uint32_t b0);
 
+/* What the step behind iterate t of T multiplies E with, t = 1 .. T - 1, if no error rose. */
+float bp_lq_fast_eta(const struct bp_config *c, uint32_t t, uint32_t T);
+
 struct bp_lq_fast_work;
 
 /* Workspace for one thread: matrices up to d_max x k_max, ranks up to r_max. BP_ERR_NOMEM. */

@@ -59,7 +59,7 @@ static struct setup make(uint64_t d, uint64_t k, uint32_t rank, bool weights)
     bp_blas_single_thread();
     if (bp_lq_start_new(d, k, rank, &s.start, &err) ||
         bp_lq_fast_work_new(d, k, rank, &s.work, &err) ||
-        bp_lq_start_make(s.start, &s.matrix, rank, SEED, &err))
+        bp_lq_start_make(s.start, &s.matrix, rank, SEED, 1, &err))
         fail_msg("%s", err.text);
     return s;
 }
@@ -248,7 +248,7 @@ static void set_all(struct setup *s, float value)
     struct bp_err err = {""};
     for (uint64_t i = 0; i < s->matrix.d * s->matrix.k; i++)
         s->W[i] = value;
-    if (bp_lq_start_make(s->start, &s->matrix, s->rank, SEED, &err))
+    if (bp_lq_start_make(s->start, &s->matrix, s->rank, SEED, 1, &err))
         fail_msg("%s", err.text);
 }
 
@@ -278,7 +278,7 @@ static void numbers_of_extreme_sizes_end_in_finite_parts(void **state)
         struct bp_err err = {""};
         for (uint64_t e = 0; e < 64 * 96; e++)
             s.W[e] *= sizes[i];
-        assert_int_equal(bp_lq_start_make(s.start, &s.matrix, 8, SEED, &err), BP_OK);
+        assert_int_equal(bp_lq_start_make(s.start, &s.matrix, 8, SEED, 1, &err), BP_OK);
         struct bp_lq_result result = decompose(&s, "nf4:u8:fp32:32:16", 100, false);
         assert_true(isfinite(result.error) && result.error < bp_lq_norm(&s.matrix));
         assert_true(isfinite(recomputed(&s)));
@@ -318,7 +318,7 @@ static void weights_of_zero_cost_nothing_and_break_nothing(void **state)
     struct bp_err err = {""};
     for (uint64_t e = 0; e < 64 * 96; e++)
         s.F[e] *= e / 96 != 3 && e % 96 != 7;
-    assert_int_equal(bp_lq_start_make(s.start, &s.matrix, 8, SEED, &err), BP_OK);
+    assert_int_equal(bp_lq_start_make(s.start, &s.matrix, 8, SEED, 1, &err), BP_OK);
     struct bp_lq_result result = decompose(&s, "nf3:u4:fp32:32:16", 100, false);
     assert_true(result.error > 0.0 && near(recomputed(&s), result.error, RECOMPUTED_TOLERANCE));
     done(&s);
@@ -462,9 +462,9 @@ static void name_and_seed_alone_change_the_start(void **state)
     struct setup s = make(96, 128, 8, false);
     struct bp_err err = {""};
     double first = decompose(&s, "nf2:u4:fp32:64:16", 100, false).error;
-    assert_int_equal(bp_lq_start_make(s.start, &s.matrix, 8, SEED + 1, &err), BP_OK);
+    assert_int_equal(bp_lq_start_make(s.start, &s.matrix, 8, SEED + 1, 1, &err), BP_OK);
     assert_true(decompose(&s, "nf2:u4:fp32:64:16", 100, false).error != first);
-    assert_int_equal(bp_lq_start_make(s.start, &s.matrix, 8, SEED, &err), BP_OK);
+    assert_int_equal(bp_lq_start_make(s.start, &s.matrix, 8, SEED, 1, &err), BP_OK);
     assert_true(decompose(&s, "nf2:u4:fp32:64:16", 100, false).error == first);
     done(&s);
 }
