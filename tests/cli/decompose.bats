@@ -323,6 +323,7 @@ PY
 @test "kill -9 in the middle, and the same command again: the undisturbed bytes" {
     local i pid n=0
     decompose "$long_plan" "$long" whole --emit hf,packed
+    # shellcheck disable=SC2034
     for i in 1 2 3; do
         "$BITPLAN" decompose "$long_plan" "$long" -o out --emit hf,packed --threads 1 --progress none \
             >/dev/null 3>&- &

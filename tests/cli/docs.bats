@@ -126,7 +126,7 @@ PY
 @test "the manual page names every command and option" {
     "$BITPLAN" --man >page
     [ "$(head -c 4 page)" = '.TH ' ]
-    for name in workbench measure solve sweep verify info sample; do
+    for name in workbench measure solve sweep decompose unpack verify info sample; do
         grep -q "bitplan $name " page
         for option in $("$BITPLAN" "$name" --help | grep -oE '^ +(-[a-z], )?--[a-z]+' | grep -oE '[a-z]{2,}'); do
             [ "$option" = help ] || grep -qF "\\-\\-$option" page
