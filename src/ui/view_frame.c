@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "engine/printable.h"
+#include "ui/carry.h"
 #include "ui/job.h"
 #include "ui/view.h"
 
@@ -19,7 +20,9 @@ static void right_part(const struct bp_app *app, struct bp_cells *cells, struct 
     const double share = floor(100.0 * (double)s->n_cells_measured / cells_all);
     const char *unsaved = bp_app_would_lose(app) ? "  unsaved" : "";
     char text[4][160];
-    const bool measuring = app->job && bp_job_words(app->job, app->clock, text[0], sizeof text[0]);
+    const bool measuring =
+        (app->job && bp_job_words(app->job, app->clock, text[0], sizeof text[0])) ||
+        (app->carry && bp_carry_words(app->carry, app->clock, text[0], sizeof text[0]));
     if (!measuring)
         snprintf(text[0], sizeof text[0], "%zu matrices x %zu candidates  measured %.0f %%%s",
                  t->n_matrices, t->n_candidates, share, unsaved);
