@@ -33,8 +33,8 @@ BP_LIBS     := -llapacke -lopenblas -lglpk -lcjson -lxxhash -lncursesw -ltinfo -
 
 # Debian packages: what the program links, and what its tests use.
 DEPS := gcc g++ libc6-dev libopenblas-dev liblapacke-dev libglpk-dev libcjson-dev libxxhash-dev \
-        libncurses-dev ncurses-term libvterm-dev libcmocka-dev bats procps jq python3-numpy \
-        python3-jsonschema
+        libncurses-dev ncurses-term libvterm-dev libcmocka-dev bats procps jq openmpi-bin \
+        python3-numpy python3-jsonschema
 
 B    := build/$(VARIANT)
 BIN  := $(if $(filter release,$(VARIANT)),build/bitplan,$(B)/bitplan)
@@ -242,6 +242,8 @@ demo: deps
 S := build/sessions
 NUMPY = $(firstword $(foreach p,python3 /usr/bin/python3,$(shell $(p) -c 'import numpy; print("$(p)")' \
             2>/dev/null)))
+SCIPY = $(firstword $(foreach p,python3 /usr/bin/python3,$(shell $(p) -c \
+            'import numpy, scipy; print("$(p)")' 2>/dev/null)))
 sessions: all
 	@[ -n '$(NUMPY)' ] || { echo 'this needs a python3 with NumPy'; exit 1; }
 	@echo 'measures 54,432 cells: about 15 minutes on one core'
@@ -303,6 +305,13 @@ check-clang:
 	        echo 'clang: builds without a warning'; \
 	else echo 'clang: not found, skipped'; fi
 
+# The solver at length: 200 random budgets on each of twelve tables of whole models against an oracle
+# of its own, and hundreds of small tables against GLPK. Some minutes.
+.PHONY: check-solver
+check-solver: $(B)/tests/unit/test_mckp_exact $(B)/tests/unit/test_mckp_glpk
+	BITPLAN_BUDGETS=200 $(B)/tests/unit/test_mckp_exact
+	BITPLAN_TABLES=100 $(B)/tests/unit/test_mckp_glpk
+
 FORMATTED := '*.[ch]' '*.cu' '*.cc'
 
 .PHONY: build-tests program
@@ -332,9 +341,9 @@ asan tsan:
 check-gpu: all $(GPU_TESTS)
 	@why=$$($(GPU_SKIP)); [ -z "$$why" ] || { echo "SKIP check-gpu: $$why"; exit 0; }; \
 	    BP_GPU_OBJECT=$(CURDIR)/$(CUDA_SO) bash tests/run.sh $(B)/results-gpu $(GPU_TESTS)
-bench-gpu: all $(B)/tests/gpu/bench_gpu
+bench-gpu: all $(B)/tests/bench/bench_gpu
 	@why=$$($(GPU_SKIP)); [ -z "$$why" ] || { echo "SKIP bench-gpu: $$why"; exit 0; }; \
-	    $(B)/tests/gpu/bench_gpu
+	    $(B)/tests/bench/bench_gpu
 GPU_SKIP = BITPLAN_CUDA=$(CURDIR)/$(CUDA_SO) $(BIN) info --backends | \
     sed -n 's/^  cuda  cannot be used: //p'
 
@@ -348,13 +357,23 @@ check-race:
 	else echo 'SKIP check-race: clang++ not found'; fi
 
 # Prints figures, asserts none.
+BENCH_MEASURE := $(B)/tests/bench/bench_measure
 bench: $(BENCHES)
-	@for b in $(BENCHES); do echo "$$b"; $$b || exit 1; done
+	@for b in $(filter-out $(BENCH_MEASURE),$(BENCHES)); do echo "$$b"; $$b || exit 1; done
 
-# The knapsack solver beside others, where python3-scipy is there; cbc and glpsol too if they are.
+# Measuring beside the reference procedure: most of an hour. ARGS=-q: a few minutes.
+.PHONY: bench-measure
+bench-measure: $(BENCH_MEASURE)
+	@$< $(ARGS)
+
+# The knapsack solver beside HiGHS (python3-scipy), CBC and GLPK, those that are installed, in one
+# run. PEER_LIMIT: seconds a problem.
+PEER_LIMIT ?= 30
 .PHONY: bench-peers
 bench-peers: $(B)/tests/bench/bench_solver
-	@$< -n 1 -t 224 --dump $(B)/peers.bin && $(or $(NUMPY),python3) tests/bench/peers.py $(B)/peers.bin
+	@mkdir -p $(B)/peers
+	@$< --dump $(B)/peers && $(or $(SCIPY),$(NUMPY),python3) tests/bench/peers.py $(B)/peers \
+	    $(PEER_LIMIT)
 
 # --- installing -------------------------------------------------------------------------------
 
@@ -388,10 +407,12 @@ help:
 	@echo 'make test       all tests (installs missing packages first)'
 	@echo 'make deps       install the Debian packages that are missing (needs root)'
 	@echo 'make check      unit and golden tests; make check-all: everything but the packages'
+	@echo 'make check-solver  the solver against its oracle and GLPK, at length: some minutes'
 	@echo 'make asan       sanitizer build in build/asan; make tsan: in build/tsan'
 	@echo 'make check-gpu  the kernels on a device (skips without one); make check-race: under TSan;'
 	@echo '                make bench-gpu: figures of a device'
 	@echo 'make bench      benchmarks; make bench-peers: other solvers beside ours'
+	@echo 'make bench-measure  measuring beside the reference procedure: most of an hour; ARGS=-q: minutes'
 	@echo 'make format     clang-format on all sources'
 	@echo 'make golden     writes the frames anew that tests compare with'
 	@echo 'make pictures   writes docs/pictures anew, which a test compares with'

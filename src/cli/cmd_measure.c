@@ -2,8 +2,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 #include "cli/commands.h"
+#include "cli/shard.h"
 #include "engine/json_write.h"
 #include "engine/lq.h"
 #include "engine/measure.h"
@@ -48,24 +50,35 @@ static enum bp_status parse_ranks(const char *text, struct setup *s, struct bp_e
     return BP_OK;
 }
 
-/* "I/N", or all of the work when the option is absent. */
-static enum bp_status parse_shard(const char *text, struct bp_measure_options *o,
-                                  struct bp_err *err)
+static const char *environment(const char *name)
 {
-    char copy[64];
-    uint64_t part, parts;
-    o->shard = o->n_shards = 1;
-    if (!text)
+    return getenv(name);
+}
+
+/* Part and threads of this process, where the options leave them open. */
+static enum bp_status read_place(const struct bp_args *args, struct bp_measure_options *o,
+                                 struct bp_err *err)
+{
+    struct bp_shard shard;
+    const long online = sysconf(_SC_NPROCESSORS_ONLN);
+    const unsigned available = bp_available_threads();
+    uint64_t threads = available;
+    BP_TRY(bp_shard_read(bp_args_text(args, BP_OPT_SHARD, NULL), environment, &shard, err));
+    if (!bp_args_has(args, BP_OPT_THREADS))
+        BP_TRY(bp_shard_threads(environment, available, online > 0 ? (uint64_t)online : available,
+                                &threads, err));
+    BP_TRY(bp_args_u64(args, BP_OPT_THREADS, 1, BP_MAX_THREADS, &threads, err));
+    o->shard = shard.part;
+    o->n_shards = shard.parts;
+    o->threads = (unsigned)(threads < BP_MAX_THREADS ? threads : BP_MAX_THREADS);
+    if (!*shard.source || shard.parts == 1)
         return BP_OK;
-    const char *slash = strchr(text, '/');
-    if (!slash || strlen(text) >= sizeof copy)
-        return bp_fail(err, BP_ERR_USAGE, "--shard: '%s' is not of the form I/N, as in 1/4", text);
-    strcpy(copy, text);
-    copy[slash - text] = '\0';
-    BP_TRY(bp_parse_u64(copy + (slash - text) + 1, "--shard: N", 1, 65535, &parts, err));
-    BP_TRY(bp_parse_u64(copy, "--shard: I", 1, parts, &part, err));
-    o->shard = (uint32_t)part;
-    o->n_shards = (uint32_t)parts;
+    if (o->replace)
+        return bp_fail(err, BP_ERR_USAGE,
+                       "--force by %u processes at once: each would throw away what the others "
+                       "measured; remove %s beforehand instead",
+                       shard.parts, o->path);
+    fprintf(stderr, "bitplan: part %u of %u, by %s\n", shard.part, shard.parts, shard.source);
     return BP_OK;
 }
 
@@ -89,7 +102,7 @@ static enum bp_status read_backend(const struct bp_args *args, struct bp_measure
 static enum bp_status read_options(const struct bp_args *args, struct setup *s, struct bp_err *err)
 {
     struct bp_measure_options *o = &s->options;
-    uint64_t iterations = BP_LQ_MAX_ITERATIONS, threads = bp_available_threads();
+    uint64_t iterations = BP_LQ_MAX_ITERATIONS;
     o->path = bp_args_text(args, BP_OPT_OUT, NULL);
     if (!o->path)
         return bp_fail(err, BP_ERR_USAGE,
@@ -97,14 +110,12 @@ static enum bp_status read_options(const struct bp_args *args, struct setup *s, 
     BP_TRY(bp_cli_effort(args, &o->effort, err));
     BP_TRY(parse_ranks(bp_args_text(args, BP_OPT_RANK, "64"), s, err));
     BP_TRY(bp_args_u64(args, BP_OPT_ITERATIONS, 1, BP_LQ_MAX_ITERATIONS, &iterations, err));
-    BP_TRY(bp_args_u64(args, BP_OPT_THREADS, 1, BP_MAX_THREADS, &threads, err));
     BP_TRY(bp_args_u64(args, BP_OPT_SEED, 0, UINT64_C(1) << 53, &o->seed, err));
-    BP_TRY(parse_shard(bp_args_text(args, BP_OPT_SHARD, NULL), o, err));
+    o->replace = bp_args_has(args, BP_OPT_FORCE);
+    BP_TRY(read_place(args, o, err));
     BP_TRY(bp_grid_parse(bp_args_text(args, BP_OPT_GRID, "paper"), &s->grid, err));
     BP_TRY(read_backend(args, o, err));
     o->iterations = (uint32_t)iterations;
-    o->threads = (unsigned)threads;
-    o->replace = bp_args_has(args, BP_OPT_FORCE);
     o->grid = &s->grid;
     o->stop = &bp_cli_stop;
     return BP_OK;
@@ -242,10 +253,12 @@ const struct bp_command bp_command_measure = {
     .summary = "measure the error table of a model folder or .safetensors file",
     .notes =
         "The table is valid at every instant: a run that was stopped or killed is continued by\n"
-        "the same command, and several shards may fill one file. Efforts: exact is the authors'\n"
-        "procedure cell by cell; full iterates every cell, faster; balanced measures all cells at\n"
-        "one step, iterates those that plans can rest on and estimates the others; quick stops\n"
-        "after the one step.",
+        "the same command, and several shards may fill one file, or one each for `bitplan merge`.\n"
+        "Without --shard the part is read from the variables of a Slurm array or step, Open MPI,\n"
+        "MPICH or Intel MPI, and so is the default of --threads; --shard 1/1 does all.\n"
+        "Efforts: exact is the authors' procedure cell by cell; full iterates every cell, faster;\n"
+        "balanced measures all cells at one step, iterates those that plans can rest on and\n"
+        "estimates the others; quick stops after the one step.",
     .options = options,
     .n_options = sizeof options / sizeof *options,
     .run = run,

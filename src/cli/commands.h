@@ -22,7 +22,8 @@ struct bp_table;
 struct bp_json_out;
 
 extern const struct bp_command bp_command_info, bp_command_measure, bp_command_solve,
-    bp_command_sweep, bp_command_verify, bp_command_sample, bp_command_workbench;
+    bp_command_sweep, bp_command_verify, bp_command_merge, bp_command_sample, bp_command_workbench,
+    bp_command_decompose, bp_command_unpack;
 
 /* What the command line says of the workbench, which is not the command line's: main hands it on.
  */
@@ -105,6 +106,12 @@ struct bp_progress;
 enum bp_status bp_cli_planner_limits(const struct bp_args *args, const struct bp_planner *planner,
                                      struct bp_progress *p, struct bp_planner_limits *out,
                                      struct bp_err *err);
+
+/* The memory settings of a command line: --context, --batch, --low-rank-bits; without --context no
+ * KV cache. BP_ERR_USAGE. */
+struct bp_memory_settings;
+enum bp_status bp_cli_memory(const struct bp_args *args, struct bp_memory_settings *out,
+                             struct bp_err *err);
 
 /* Opens the table that the operand names and a planner under the constraints of the command line.
  * The planner borrows the table: free it first. With --partial *table is the measured part. */

@@ -8,6 +8,7 @@
 #include "cli/commands.h"
 #include "engine/budget.h"
 #include "engine/constraints.h"
+#include "engine/memory.h"
 #include "engine/model.h"
 #include "engine/planner.h"
 
@@ -90,6 +91,25 @@ enum bp_status bp_cli_planner_limits(const struct bp_args *args, const struct bp
         out->stop = &bp_cli_stop;
         out->progress = show_gap;
         out->progress_arg = p;
+    }
+    return BP_OK;
+}
+
+enum bp_status bp_cli_memory(const struct bp_args *args, struct bp_memory_settings *out,
+                             struct bp_err *err)
+{
+    static const struct {
+        enum bp_option option;
+        const char *key;
+    } settings[] = {{BP_OPT_CONTEXT, "context"},
+                    {BP_OPT_BATCH, "batch"},
+                    {BP_OPT_LOW_RANK_BITS, "low-rank-bits"}};
+    bp_memory_settings_default(out);
+    out->context = 0;
+    for (size_t i = 0; i < sizeof settings / sizeof *settings; i++) {
+        const char *text = bp_args_text(args, settings[i].option, NULL);
+        if (text)
+            BP_TRY(bp_memory_settings_set(out, settings[i].key, text, err));
     }
     return BP_OK;
 }

@@ -13,8 +13,9 @@
 #include "engine/quantize.h"
 #include "engine/quantize_fast.h"
 
-/* The over-relaxation begins here; scales of two bits are too coarse for so much. */
-static const float ETA_FIRST = 4.0f, ETA_FIRST_COARSE = 3.0f;
+/* The over-relaxation begins here: errors were flat around these values at 512 x 1376 to 4096 x
+ * 4096. Two bits take none: their large remainder would drown what L has found. */
+static const float ETA_3_BITS = 3.0f, ETA_MORE_BITS = 3.5f;
 /* A rise ends the iterations only when the over-relaxation is nearly over: before, the error may
  * rise and come back. */
 static const float ETA_SETTLED = 1.3f;
@@ -142,7 +143,7 @@ float bp_lq_fast_eta(const struct bp_config *c, uint32_t t, uint32_t T)
 {
     if (c->b0 == 2 || T < 3)
         return 1.0f;
-    const float first = c->b1 == 2 ? ETA_FIRST_COARSE : ETA_FIRST;
+    const float first = c->b0 == 3 ? ETA_3_BITS : ETA_MORE_BITS;
     return 1.0f + (first - 1.0f) * (float)(T - 1 - t) / (float)(T - 2);
 }
 

@@ -121,12 +121,28 @@ static float block_maxima(const float *A, struct bp_scales *s)
     return least;
 }
 
+/* offset + q v / (2^b1 - 1), fused in the authors' code as well. v that was rounded up may lead
+ * past the largest float. */
+static float scale_value(const struct bp_scales *s, float q, float v)
+{
+    const float step = 1.0f / (float)((1u << s->config.b1) - 1);
+    return fminf(fmaf(step * q, v, s->offset), FLT_MAX);
+}
+
+void bp_scales_restore(struct bp_scales *s)
+{
+    s->n_blocks = ceil_div(s->n, s->config.B0);
+    s->n_groups = ceil_div(s->n_blocks, s->config.B1);
+    for (uint64_t b = 0; b < s->n_blocks; b++)
+        s->value[b] = scale_value(s, (float)s->code[b], s->second[b / s->config.B1]);
+}
+
 /* Turns the maxima in choosing[first..end) into codes and scales; v is the group's second-level
  * scale. */
 static void group_scales(struct bp_scales *s, uint64_t first, uint64_t end, float v)
 {
     const float levels = (float)((1u << s->config.b1) - 1);
-    const float step = 1.0f / levels, k = levels / v;
+    const float k = levels / v;
     const bool flat = v <= 0x1p-24f;
     for (uint64_t b = first; b < end; b++) {
         float q = 0.0f;
@@ -135,10 +151,8 @@ static void group_scales(struct bp_scales *s, uint64_t first, uint64_t end, floa
             q = q < 0.0f ? 0.0f : q > levels ? levels : q;
         }
         s->code[b] = (uint8_t)q;
-        /* v that was rounded up may lead past the largest float. */
         s->choosing[b] = fminf(flat ? s->offset : q / k + s->offset, FLT_MAX);
-        /* Fused in the authors' code as well. */
-        s->value[b] = fminf(fmaf(step * q, v, s->offset), FLT_MAX);
+        s->value[b] = scale_value(s, q, v);
     }
 }
 

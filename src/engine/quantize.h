@@ -45,6 +45,10 @@ uint32_t bp_scale_bits(float v, enum bp_scale_type type);
 /* First half: the scales of A [n], finite. n >= 1 within the capacity. */
 void bp_quantize_scales(const float *A, uint64_t n, const struct bp_config *c, struct bp_scales *s);
 
+/* The scales of a matrix from what a file keeps of them: config, n, offset, code and second are set
+ * (and within the capacity), n_blocks, n_groups and value follow. `choosing` stays unset. */
+void bp_scales_restore(struct bp_scales *s);
+
 /* Second half, two forms: the dequantized matrix Q [n], or the codes [n]. */
 void bp_quantize_values(const float *A, const struct bp_scales *s, float *Q);
 void bp_quantize_codes(const float *A, const struct bp_scales *s, uint8_t *codes);

@@ -1,8 +1,8 @@
 /*
  * NormalFloat quantization for speed: the arithmetic of quantize.h in pieces that work on a stretch
  * of a matrix while it is in cache, compiled for several instruction sets and chosen at run time
- * (clones.h). The result is the same on every x86-64. quantize.h is the oracle: maxima and scales
- * are equal to its own, errors agree within BP_FAST_TOLERANCE relative.
+ * (clones.h, quantize_stretch.h). The result is the same on every x86-64. quantize.h is the oracle:
+ * maxima and scales are equal to its own, errors agree within BP_FAST_TOLERANCE relative.
  *
  * A stretch is n consecutive elements, finite, of the row-major flattening that begins at the
  * beginning of a group (of a block for the maxima) and ends at the end of one, or of the matrix. No

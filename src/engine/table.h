@@ -145,8 +145,22 @@ char *bp_table_fingerprint(const struct bp_table *table);
 enum bp_status bp_table_create(const struct bp_table *table, const char *path, bool replace,
                                struct bp_err *err);
 
-/* BP_OK when `have` (open) holds the same work as `want` (by hand): matrices, candidates,
- * weighting, model and method; else BP_ERR_MISMATCH, and the text says what differs first. */
+/* Numbers of a table in arrays of one's own; each may be NULL: not measured. */
+struct bp_table_numbers {
+    const double *error;          /* [n_matrices * n_candidates] */
+    const double *norm;           /* [n_matrices] */
+    const double *baseline_error; /* [n_matrices * BP_N_BASELINES] */
+    const uint16_t *iterations;   /* [n_matrices * n_candidates] */
+    const uint8_t *stage;         /* [n_matrices * n_candidates]; of no use to an exact table */
+};
+
+/* The same with numbers, in one go: the bytes are those of a table that was created and filled. */
+enum bp_status bp_table_write(const struct bp_table *table, const struct bp_table_numbers *numbers,
+                              const char *path, bool replace, struct bp_err *err);
+
+/* BP_OK when `have` (open) holds the same work as `want` (by hand, or open as well): matrices,
+ * candidates, weighting, model and method; else BP_ERR_MISMATCH, and the text says what differs
+ * first. */
 enum bp_status bp_table_same_work(const struct bp_table *have, const struct bp_table *want,
                                   struct bp_err *err);
 

@@ -7,6 +7,9 @@
 #include "engine/quantize.h"
 #include "engine/quantize_fast.h"
 
+#define STRETCH_VECTOR 4
+#include "engine/quantize_stretch.h"
+
 /* A remainder may differ by the rounding of one quotient: the other side of a bound that an element
  * lies on, in units of the
  * block's scale or of the element, should that be larger. */
@@ -203,7 +206,48 @@ static uint64_t mix(uint64_t hash, const void *bytes, size_t n)
     return hash;
 }
 
-/* The release build runs the clone that fits the processor, the sanitizers' the plain one: both
+#ifdef BP_HAVE_CLONES
+static void check_stretch(bp_stretch_fn *fast, const struct bench *t, const struct bp_config *c,
+                          const float *F)
+{
+    struct bp_codebook book;
+    bp_codebook_init(&book, c->b0);
+    float *E = bp_alloc(t->n, sizeof *E);
+    assert_non_null(E);
+    double plain = stretch(t->A, F, t->n, c->B0, t->choosing, t->value, &book, t->E);
+    assert_true(fast(t->A, F, t->n, c->B0, t->choosing, t->value, &book, E) == plain);
+    assert_memory_equal(E, t->E, t->n * sizeof *E);
+    free(E);
+}
+
+static void every_instruction_set_gives_the_same_bits(void **state)
+{
+    (void)state;
+    struct bench t;
+    struct bp_grid g;
+    bool avx2 = __builtin_cpu_supports("x86-64-v3"), avx512 = __builtin_cpu_supports("x86-64-v4");
+    bench_init(&t, 20011, 15);
+    for (uint64_t i = 5000; i < 6000; i++)
+        t.A[i] *= i < 5500 ? 0.0f : 1e25f;
+    assert_int_equal(bp_grid_parse("b0=2,3,4,8:b1=8:b2=bf16:B0=7,16,32,64,100,300:B1=16", &g, NULL),
+                     BP_OK);
+    for (size_t i = 0; i < g.n; i++) {
+        const struct bp_config *c = &g.configs[i];
+        float least = bp_fast_block_maxima(t.A, t.n, c->B0, t.maxima);
+        bp_fast_scales(t.maxima, (t.n + c->B0 - 1) / c->B0, c, least, t.choosing, t.value);
+        for (int weighted = 0; weighted < 2; weighted++) {
+            if (avx2)
+                check_stretch(bp_fast_stretch_avx2, &t, c, weighted ? t.F : NULL);
+            if (avx512)
+                check_stretch(bp_fast_stretch_avx512, &t, c, weighted ? t.F : NULL);
+        }
+    }
+    bp_grid_done(&g);
+    bench_done(&t);
+}
+#endif
+
+/* The release build runs the code that fits the processor, the sanitizers' the plain one: both
  * must come to this number. Elements are drawn without libm, whose last bits may change. */
 static void every_build_gives_the_same_bits(void **state)
 {
@@ -243,6 +287,9 @@ int main(void)
         cmocka_unit_test(the_smallest_errors_keep_the_tolerance),
         cmocka_unit_test(maxima_of_maxima_are_those_of_larger_blocks),
         cmocka_unit_test(an_offset_above_a_maximum_makes_its_code_0),
+#ifdef BP_HAVE_CLONES
+        cmocka_unit_test(every_instruction_set_gives_the_same_bits),
+#endif
         cmocka_unit_test(every_build_gives_the_same_bits),
     };
     return cmocka_run_group_tests_name("fast quantizer", tests, NULL, NULL);

@@ -92,8 +92,8 @@ static double hull_at(const struct row *r, const double *error, uint64_t storage
         least = fmin(least, error[a]);
         for (size_t b = 0; b < r->n; b++)
             if (r->storage[b] > storage) {
-                const double share = (double)(storage - r->storage[a]) /
-                                     (double)(r->storage[b] - r->storage[a]);
+                const double share =
+                    (double)(storage - r->storage[a]) / (double)(r->storage[b] - r->storage[a]);
                 least = fmin(least, error[a] + (error[b] - error[a]) * share);
             }
     }
