@@ -105,7 +105,7 @@ without_driver() { # whatever the machine has: what the loader finds first is no
 
 @test "exact stays on the CPU, words that are no backend are refused" {
     with_device
-    refuses 2 "--effort exact is the reference procedure, which runs on the CPU" \
+    refuses 2 "effort exact is the reference procedure, which runs on the CPU" \
         measure "$model" -o t "${fast[@]}" --effort exact --backend cuda
     refuses 2 "there are cpu, cuda, auto" measure "$model" -o t "${fast[@]}" --backend gpu
     refuses 2 "--backends is for this machine" info --backends "$model"
