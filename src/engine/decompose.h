@@ -1,6 +1,6 @@
 /*
  * Carrying a plan out: every matrix of a plan is decomposed under its chosen config and written, in
- * one or several forms (output.h), matrix by matrix.
+ * one or several forms (output_layout.h), matrix by matrix.
  *
  * Of a plan whose table was measured with effort `exact` the decomposition is the reference
  * procedure's with the table's seed and iterations, so that on the same kind of machine the error
