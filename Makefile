@@ -248,12 +248,12 @@ sessions: all
 	@[ -n '$(NUMPY)' ] || { echo 'this needs a python3 with NumPy'; exit 1; }
 	@echo 'measures 54,432 cells: about 15 minutes on one core'
 	build/bitplan sample $(S)/model --shapes llama-2-7b --hidden 128 --force
-	build/bitplan measure $(S)/model -o $(S)/small.safetensors --rank 2 --force
+	build/bitplan measure $(S)/model -o $(S)/small.safetensors --rank 2 --effort exact --force
 	$(NUMPY) sessions/scale.py $(S)/small.safetensors sessions/llama-2-7b.safetensors
 	build/bitplan sessions/llama-2-7b.safetensors --script ': "save! sessions/llama-2-7b.json" Enter' \
 	    >/dev/null
 ifdef STORY
-	build/bitplan measure $(STORY) -o $(S)/story.safetensors --rank 8 --force
+	build/bitplan measure $(STORY) -o $(S)/story.safetensors --rank 8 --effort exact --force
 	cp $(S)/story.safetensors sessions/story-656k.safetensors
 	build/bitplan sessions/story-656k.safetensors --script ': "save! sessions/story-656k.json" Enter' \
 	    >/dev/null
@@ -366,6 +366,12 @@ bench: $(BENCHES)
 bench-measure: $(BENCH_MEASURE)
 	@$< $(ARGS)
 
+# What the efforts cost and what plans with their tables lose (docs/measuring.md), on a model of one's
+# own: MODEL=DIR RANK=8 FISHER=FILE.
+.PHONY: bench-efforts
+bench-efforts: $(B)/tests/bench/bench_efforts
+	@$< $(if $(RANK),-r $(RANK)) $(if $(FISHER),-f $(FISHER)) $(MODEL)
+
 # The knapsack solver beside HiGHS (python3-scipy), CBC and GLPK, those that are installed, in one
 # run. PEER_LIMIT: seconds a problem.
 PEER_LIMIT ?= 30
@@ -413,6 +419,7 @@ help:
 	@echo '                make bench-gpu: figures of a device'
 	@echo 'make bench      benchmarks; make bench-peers: other solvers beside ours'
 	@echo 'make bench-measure  measuring beside the reference procedure: most of an hour; ARGS=-q: minutes'
+	@echo 'make bench-efforts  MODEL=DIR RANK=8 FISHER=FILE: what the efforts cost and lose'
 	@echo 'make format     clang-format on all sources'
 	@echo 'make golden     writes the frames anew that tests compare with'
 	@echo 'make pictures   writes docs/pictures anew, which a test compares with'

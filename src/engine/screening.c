@@ -121,26 +121,43 @@ static void pick_family(const struct bp_screen *s, size_t of, uint8_t *picked)
             picked[j] = 1;
 }
 
-/* Families of a b0 that are picked. */
-static size_t families_picked(const struct bp_screen *s, unsigned b0, const uint8_t *picked)
+/* A kind: of a b0, or of a b0 and a b1. */
+struct kind {
+    unsigned b0, b1; /* b1 0: any */
+};
+
+static bool is_of(const struct bp_config *c, struct kind kind)
+{
+    return c->b0 == kind.b0 && (kind.b1 == 0 || c->b1 == kind.b1);
+}
+
+/* Families of a kind that are picked. */
+static size_t families_picked(const struct bp_screen *s, struct kind kind, const uint8_t *picked)
 {
     size_t n = 0;
     for (size_t j = 0; j < s->n; j++)
-        n += s->family[j] == j && s->configs[j].b0 == b0 && picked[j];
+        n += s->family[j] == j && is_of(&s->configs[j], kind) && picked[j];
     return n;
 }
 
-/* Picks the nearest config of a b0 that is not yet, with its family; false when all are. */
-static bool pick_nearest(const struct bp_screen *s, unsigned b0, uint8_t *picked)
+/* Picks the nearest config of a kind that is not yet, with its family; false when all are. */
+static bool pick_nearest(const struct bp_screen *s, struct kind kind, uint8_t *picked)
 {
     size_t nearest = s->n;
     for (size_t j = 0; j < s->n; j++)
-        if (s->configs[j].b0 == b0 && !picked[j] &&
+        if (is_of(&s->configs[j], kind) && !picked[j] &&
             (nearest == s->n || s->nearness[j] < s->nearness[nearest]))
             nearest = j;
     if (nearest < s->n)
         pick_family(s, nearest, picked);
     return nearest < s->n;
+}
+
+static void pick_at_least(const struct bp_screen *s, struct kind kind, size_t least,
+                          uint8_t *picked)
+{
+    while (families_picked(s, kind, picked) < least && pick_nearest(s, kind, picked))
+        ;
 }
 
 static size_t count(const struct bp_screen *s, const uint8_t *picked)
@@ -160,10 +177,9 @@ size_t bp_screen_first(struct bp_screen *s, const uint64_t *storage, const doubl
         if (s->nearness[j] <= 1.0 + BP_SCREEN_MARGIN)
             pick_family(s, j, picked);
     for (size_t j = 0; j < s->n; j++) {
-        const unsigned b0 = s->configs[j].b0;
-        while (families_picked(s, b0, picked) < BP_SCREEN_LEAST_FAMILIES &&
-               pick_nearest(s, b0, picked))
-            ;
+        const struct bp_config *c = &s->configs[j];
+        pick_at_least(s, (struct kind){c->b0, 0}, BP_SCREEN_LEAST_OF_B0, picked);
+        pick_at_least(s, (struct kind){c->b0, c->b1}, BP_SCREEN_LEAST_OF_B0_B1, picked);
     }
     return count(s, picked);
 }
@@ -181,7 +197,8 @@ size_t bp_screen_next(struct bp_screen *s, const uint64_t *storage, const double
 
 /* --- estimates --- */
 
-/* How unlike two configs are, as a fraction, so that ties are ties. */
+/* How unlike two configs are, as a fraction, so that ties are ties. Another b1 counts more than any
+ * quotient, which is at most 2^18. */
 struct distance {
     uint64_t over, under;
 };
@@ -189,11 +206,11 @@ struct distance {
 static struct distance distance(const struct bp_config *a, const struct bp_config *b)
 {
     const uint64_t B0 = a->B0 > b->B0 ? a->B0 : b->B0, b1 = a->b1 > b->b1 ? a->b1 : b->b1;
-    return (struct distance){B0 * b1,
+    return (struct distance){B0 * b1 << (a->b1 == b->b1 ? 0 : 20),
                              (uint64_t)a->B0 * b->B0 / B0 * ((uint64_t)a->b1 * b->b1 / b1)};
 }
 
-/* Below 0, 0, above 0: which is the smaller. Both sides stay below 2^40. */
+/* Below 0, 0, above 0: which is the smaller. Both sides stay below 2^60. */
 static int compare(struct distance a, struct distance b)
 {
     const uint64_t x = a.over * b.under, y = b.over * a.under;

@@ -27,9 +27,9 @@
 #define BP_SCREEN_MARGIN 0.02
 /* And later, when an estimate is at most this share above the hull of all errors. */
 #define BP_SCREEN_ESTIMATE_MARGIN 0.01
-/* Of every b0 the families nearest the hull are iterated, so many of them at least: an estimate
- * needs others of its kind. */
-enum { BP_SCREEN_LEAST_FAMILIES = 2 };
+/* Of every b0, and of every b0 with b1, the families nearest the hull are iterated, so many of them
+ * at least: an estimate needs others of its kind. What iterating gains follows b0 and b1 most. */
+enum { BP_SCREEN_LEAST_OF_B0 = 2, BP_SCREEN_LEAST_OF_B0_B1 = 1 };
 
 struct bp_screen;
 
@@ -45,8 +45,9 @@ size_t bp_screen_first(struct bp_screen *screen, const uint64_t *storage, const 
                        uint8_t *picked);
 
 /* Sets the errors of what is not iterated: one_step times the geometric mean of error over one_step
- * among the iterated configs of the same b0 in the families nearest by B0 and b1 (the product of
- * the two quotients, larger over smaller). Where that mean has no term other than zeros, 1.
+ * among the iterated configs of the same b0 in the families that are nearest: those of the same b1
+ * before others, then by the product of the quotients of B0 and of b1, larger over smaller. Where
+ * that mean has no term other than zeros, 1.
  * iterated [n] is 0 or 1 and the same within a family; error [n] of what is iterated is read. */
 void bp_screen_estimate(const struct bp_screen *screen, const double *one_step,
                         const uint8_t *iterated, double *error);

@@ -550,13 +550,15 @@ static enum bp_status remeasure(struct check *c, const struct bp_model *model,
         char where[64], says[BP_DOUBLE_TEXT], is[BP_DOUBLE_TEXT];
         snprintf(where, sizeof where, "matrices[%zu].error", i);
         const bool estimate = bp_table_stage(t, i, c->choice[i]) == BP_CELL_ESTIMATED;
-        const double most = estimate ? BP_ESTIMATE_TOLERANCE * error[i] : 0.0;
-        if (!(fabs(stated - error[i]) <= most))
+        const double off = fabs(stated - error[i]);
+        if (!(off <= (estimate ? BP_ESTIMATE_TOLERANCE * error[i] : 0.0)))
             status = mismatch(c, where, bp_double_format(stated, says),
                               bp_double_format(error[i], is), err);
         else
             c->report->n_remeasured++;
         c->report->n_estimates += estimate;
+        if (off > 0.0)
+            c->report->worst_estimate = fmax(c->report->worst_estimate, off / error[i]);
     }
     free(error);
     return status;

@@ -138,7 +138,7 @@ static void cells_are_as_far_as_their_marks_say(void **state)
                 else
                     want = one_step;
                 if (stage == BP_CELL_ESTIMATED) {
-                    assert_true(error > 0.5 * one_step && error <= one_step);
+                    assert_true(error > 0.25 * one_step && error <= one_step);
                     assert_int_equal(ran, 0);
                     continue;
                 }

@@ -155,6 +155,22 @@ static void families_go_together(void **state)
     free_row(r);
 }
 
+static void every_b0_with_b1_has_one_family_iterated(void **state)
+{
+    (void)state;
+    struct row *r = row_of("reference");
+    quantizer_like(r, 8);
+    screen(r);
+    for (size_t j = 0; j < r->n; j++) {
+        bool any = false;
+        for (size_t i = 0; i < r->n; i++)
+            any |= r->iterated[i] && r->grid.configs[i].b0 == r->grid.configs[j].b0 &&
+                   r->grid.configs[i].b1 == r->grid.configs[j].b1;
+        assert_true(any);
+    }
+    free_row(r);
+}
+
 static void every_b0_has_two_families_iterated_even_far_from_the_hull(void **state)
 {
     (void)state;
@@ -190,8 +206,8 @@ static void an_estimate_is_one_step_times_the_gain_of_its_neighbours(void **stat
         if (r->iterated[j])
             r->error[j] = r->one_step[j] * (c->b0 == 3 ? 0.9 : c->B1 == 16 ? 0.5 : 0.08);
     }
-    /* And one of b1 = 2, B0 = 16, b0 = 2: the nearest for its other B1 alone, as near as the first
-     * two for b1 = 2, B0 = 64 by B0 (4) where b1 (2) is nearer. */
+    /* And one of b0 = 2, b1 = 2, B0 = 16: the nearest for all of that b1, also where the first two
+     * are nearer by B0. */
     for (size_t j = 0; j < r->n; j++) {
         const struct bp_config *c = &r->grid.configs[j];
         if (c->b0 == 2 && c->b1 == 2 && c->B0 == 16 && c->B1 == 16) {
@@ -202,8 +218,7 @@ static void an_estimate_is_one_step_times_the_gain_of_its_neighbours(void **stat
     bp_screen_estimate(s, r->one_step, r->iterated, r->error);
     for (size_t j = 0; j < r->n; j++) {
         const struct bp_config *c = &r->grid.configs[j];
-        /* b1 = 4, B0 = 16 is 2 from the one (by b1) and 4 from the two (by B0). */
-        const double want = c->b0 == 3 ? 0.9 : c->B0 == 16 ? 0.7 : 0.2;
+        const double want = c->b0 == 3 ? 0.9 : c->b1 == 2 ? 0.7 : 0.2; /* sqrt(0.5 * 0.08) */
         if (!r->iterated[j])
             assert_true(fabs(r->error[j] / r->one_step[j] - want) < 1e-12);
     }
@@ -272,6 +287,7 @@ int main(void)
         cmocka_unit_test(no_estimate_is_near_the_hull),
         cmocka_unit_test(what_is_near_the_hull_after_one_step_is_iterated_and_what_is_far_is_not),
         cmocka_unit_test(families_go_together),
+        cmocka_unit_test(every_b0_with_b1_has_one_family_iterated),
         cmocka_unit_test(every_b0_has_two_families_iterated_even_far_from_the_hull),
         cmocka_unit_test(an_estimate_is_one_step_times_the_gain_of_its_neighbours),
         cmocka_unit_test(equal_errors_are_all_iterated),
