@@ -343,7 +343,7 @@ check-gpu: all $(GPU_TESTS)
 	    BP_GPU_OBJECT=$(CURDIR)/$(CUDA_SO) bash tests/run.sh $(B)/results-gpu $(GPU_TESTS)
 bench-gpu: all $(B)/tests/bench/bench_gpu
 	@why=$$($(GPU_SKIP)); [ -z "$$why" ] || { echo "SKIP bench-gpu: $$why"; exit 0; }; \
-	    $(B)/tests/bench/bench_gpu
+	    BITPLAN_CUDA=$(CURDIR)/$(CUDA_SO) $(B)/tests/bench/bench_gpu $(ARGS)
 GPU_SKIP = BITPLAN_CUDA=$(CURDIR)/$(CUDA_SO) $(BIN) info --backends | \
     sed -n 's/^  cuda  cannot be used: //p'
 

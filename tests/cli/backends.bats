@@ -95,6 +95,31 @@ without_driver() { # whatever the machine has: what the loader finds first is no
     json --argjson cuda "$error" '(.totals.error - $cuda | fabs) < 0.05 * .totals.error'
 }
 
+@test "a table is gone on with, merged and measured again by the backend that made it" {
+    with_device
+    works measure "$model" -o t.safetensors "${fast[@]}" --backend cuda
+    works info t.safetensors
+    says "full on CUDA"
+    works info t.safetensors --json
+    json '.backend == "cuda"'
+    refuses 1 "its backend is cuda, asked for is cpu" measure "$model" -o t.safetensors "${fast[@]}"
+    works measure "$model" -o t.safetensors "${fast[@]}" --backend auto
+    works solve t.safetensors --bits 2.6 -o plan.json
+    works verify plan.json --model "$model" --remeasure
+    without_driver
+    refuses 1 "cannot be measured again: cuda: no NVIDIA driver" \
+        verify plan.json --model "$model" --remeasure
+}
+
+@test "decompose on cuda: errors are the plan's up to rounding the low-rank parts" {
+    with_device
+    works measure "$model" -o t.safetensors "${fast[@]}" --backend cuda
+    works solve t.safetensors --bits 2.6 -o plan.json
+    works decompose plan.json "$model" -o out --backend cuda --low-rank-bits 32 --emit packed \
+        --progress none --json
+    json '.matrices | length == 7 and all(.[]; (.error.packed / .planned_error - 1 | fabs) < 1e-5)'
+}
+
 @test "auto says once why it leaves a device alone" {
     with_device
     export BITPLAN_CUDA=/nowhere.so

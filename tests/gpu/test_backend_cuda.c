@@ -298,7 +298,7 @@ static void the_parts_are_what_was_measured(void **unused)
         for (int c = 0; c < N_CONFIGS; c++) {
             struct bp_err err = {""};
             struct bp_lq_result result;
-            double error;
+            double error = 0.0;
             const struct bp_lq_factors parts = {Q, L1, L2};
             if (bp_backend_decompose(&p.cuda, &configs[c], 6, &parts, &result, &err) ||
                 bp_backend_iterate(&p.cuda, &configs[c], 1, 6, NULL, &error, NULL, &err))
