@@ -157,7 +157,7 @@ EMU_SO    := $(B)/libbitplan_cuemu.so
 EMU_OBJS  := $(CUDA_SRCS:%.cu=$(B)/%.emu.o) $(B)/kernels/emu/cuemu.emu.o
 EMU_FLAGS := -std=c++17 -g -O2 -Wall -Wextra -Wshadow -Wno-unknown-pragmas -ffp-contract=off -fPIC \
              -fvisibility=hidden -fno-exceptions -fno-rtti -Ikernels $(if $(WERROR),-Werror) \
-             $(CFLAGS_$(VARIANT)) $(CXXFLAGS)
+             $(CFLAGS_$(VARIANT)) $(CXXFLAGS) $(if $(filter tsan,$(VARIANT)),-DBP_GPU_THREADS=128)
 EMU_CXX   := $(if $(filter clang%,$(CC)),clang++,$(CXX))
 
 $(B)/%.emu.o: %.cu
@@ -291,16 +291,17 @@ check-all:
 	@$(MAKE) --no-print-directory WERROR=1 VARIANT=asan check-variant
 	@bash tests/run.sh --sum build/release/results build/asan/results
 
-check-variant: $(TESTS) $(TUI_TESTS) $(REPLAY) $(BIN) $(FAULTS) $(FRAME_SVG)
+check-variant: $(TESTS) $(TUI_TESTS) $(GPU_TESTS) $(REPLAY) $(BIN) $(FAULTS) $(FRAME_SVG)
 	@echo 'tests, $(VARIANT) build:'
 	@BITPLAN=$(CURDIR)/$(BIN) FAULTS_SHIM=$(CURDIR)/$(FAULTS) REPLAY_DIR=$(CURDIR)/$(B)/tests/fuzz \
-	    FRAME_SVG=$(CURDIR)/$(FRAME_SVG) bash tests/run.sh $(B)/results tests/house.sh $(SUITES)
+	    FRAME_SVG=$(CURDIR)/$(FRAME_SVG) EMU_DIR=$(CURDIR)/$(B) \
+	    bash tests/run.sh $(B)/results tests/house.sh $(SUITES)
 
 # A whole build without a warning by the compiler that is not the default; skipped where it is
 # missing.
 check-clang:
 	@if command -v clang >/dev/null; then \
-	    $(MAKE) --no-print-directory -s WERROR=1 VARIANT=clang CC=clang V=quiet all build-tests && \
+	    $(MAKE) --no-print-directory -s WERROR=1 VARIANT=clang CC=clang V=quiet program build-tests && \
 	        echo 'clang: builds without a warning'; \
 	else echo 'clang: not found, skipped'; fi
 
@@ -311,12 +312,15 @@ check-solver: $(B)/tests/unit/test_mckp_exact $(B)/tests/unit/test_mckp_glpk
 	BITPLAN_BUDGETS=200 $(B)/tests/unit/test_mckp_exact
 	BITPLAN_TABLES=100 $(B)/tests/unit/test_mckp_glpk
 
-.PHONY: build-tests
-build-tests: $(TESTS) $(TUI_TESTS) $(FRAME_SVG)
+FORMATTED := '*.[ch]' '*.cu' '*.cc'
+
+.PHONY: build-tests program
+program: $(BIN)
+build-tests: $(TESTS) $(TUI_TESTS) $(GPU_TESTS) $(FRAME_SVG)
 
 check-format:
 	@if command -v clang-format >/dev/null; then \
-	    clang-format --dry-run -Werror $$(git ls-files '*.[ch]') && echo 'clang-format: clean'; \
+	    clang-format --dry-run -Werror $$(git ls-files $(FORMATTED)) && echo 'clang-format: clean'; \
 	else echo 'clang-format: not found, skipped'; fi
 
 .PHONY: format golden asan tsan bench
@@ -325,27 +329,48 @@ golden: all
 	@BITPLAN=$(CURDIR)/$(BIN) GOLDEN_UPDATE=1 bash tests/tui/golden.sh | grep -v '^ok'
 
 format:
-	clang-format -i $$(git ls-files '*.[ch]')
+	clang-format -i $$(git ls-files $(FORMATTED))
 
 # The sanitizers' builds, for hand use: build/asan/bitplan, build/tsan/bitplan.
 asan tsan:
 	@$(MAKE) --no-print-directory VARIANT=$@ all build-tests
+
+# The same kernel and backend tests on a device, through the object that nvcc makes; where there is
+# none, one line says why.
+.PHONY: check-gpu bench-gpu
+check-gpu: all $(GPU_TESTS)
+	@why=$$($(GPU_SKIP)); [ -z "$$why" ] || { echo "SKIP check-gpu: $$why"; exit 0; }; \
+	    BP_GPU_OBJECT=$(CURDIR)/$(CUDA_SO) bash tests/run.sh $(B)/results-gpu $(GPU_TESTS)
+bench-gpu: all $(B)/tests/bench/bench_gpu
+	@why=$$($(GPU_SKIP)); [ -z "$$why" ] || { echo "SKIP bench-gpu: $$why"; exit 0; }; \
+	    BITPLAN_CUDA=$(CURDIR)/$(CUDA_SO) $(B)/tests/bench/bench_gpu $(ARGS)
+GPU_SKIP = BITPLAN_CUDA=$(CURDIR)/$(CUDA_SO) $(BIN) info --backends | \
+    sed -n 's/^  cuda  cannot be used: //p'
+
+# Races on shared memory, between barriers: the kernels under ThreadSanitizer, which is told of
+# each fiber. clang's, since gcc's takes minutes to make so many.
+.PHONY: check-race
+check-race:
+	@if command -v clang++ >/dev/null; then \
+	    $(MAKE) --no-print-directory -s VARIANT=tsan CC=clang V=quiet build/tsan/tests/gpu/test_kernels && \
+	    OPENBLAS_NUM_THREADS=1 build/tsan/tests/gpu/test_kernels; \
+	else echo 'SKIP check-race: clang++ not found'; fi
 
 # Prints figures, asserts none.
 BENCH_MEASURE := $(B)/tests/bench/bench_measure
 bench: $(BENCHES)
 	@for b in $(filter-out $(BENCH_MEASURE),$(BENCHES)); do echo "$$b"; $$b || exit 1; done
 
+# Measuring beside the reference procedure: most of an hour. ARGS=-q: a few minutes.
+.PHONY: bench-measure
+bench-measure: $(BENCH_MEASURE)
+	@$< $(ARGS)
+
 # What the efforts cost and what plans with their tables lose (docs/measuring.md), on a model of one's
 # own: MODEL=DIR RANK=8 FISHER=FILE.
 .PHONY: bench-efforts
 bench-efforts: $(B)/tests/bench/bench_efforts
 	@$< $(if $(RANK),-r $(RANK)) $(if $(FISHER),-f $(FISHER)) $(MODEL)
-
-# Measuring beside the reference procedure: most of an hour. ARGS=-q: a few minutes.
-.PHONY: bench-measure
-bench-measure: $(BENCH_MEASURE)
-	@$< $(ARGS)
 
 # The knapsack solver beside HiGHS (python3-scipy), CBC and GLPK, those that are installed, in one
 # run. PEER_LIMIT: seconds a problem.
@@ -360,11 +385,13 @@ bench-peers: $(B)/tests/bench/bench_solver
 
 .PHONY: install uninstall clean help
 SHARE = $(DESTDIR)$(PREFIX)/share
+LIBDIR = $(DESTDIR)$(PREFIX)/lib/bitplan
 SHIPPED := $(sort $(wildcard sessions/*.json sessions/*.safetensors)) sessions/README.md
 install: all
 	install -d $(DESTDIR)$(PREFIX)/bin $(SHARE)/man/man1 $(SHARE)/bitplan/sessions \
 	    $(SHARE)/bash-completion/completions
 	install -m 755 build/bitplan $(DESTDIR)$(PREFIX)/bin/bitplan
+	if [ -e $(CUDA_SO) ]; then install -d $(LIBDIR) && install -m 755 $(CUDA_SO) $(LIBDIR); fi
 	build/bitplan --man > $(SHARE)/man/man1/bitplan.1
 	install -m 644 docs/bitplan.bash $(SHARE)/bash-completion/completions/bitplan
 	install -m 644 $(SHIPPED) $(SHARE)/bitplan/sessions
@@ -373,7 +400,8 @@ uninstall:
 	rm -f $(DESTDIR)$(PREFIX)/bin/bitplan $(SHARE)/man/man1/bitplan.1 \
 	    $(SHARE)/bash-completion/completions/bitplan
 	rm -f $(SHIPPED:%=$(SHARE)/bitplan/%)
-	rmdir $(SHARE)/bitplan/sessions $(SHARE)/bitplan 2>/dev/null || true
+	rm -f $(LIBDIR)/libbitplan_cuda.so
+	rmdir $(LIBDIR) $(SHARE)/bitplan/sessions $(SHARE)/bitplan 2>/dev/null || true
 
 clean:
 	rm -rf build
@@ -387,9 +415,11 @@ help:
 	@echo 'make check      unit and golden tests; make check-all: everything but the packages'
 	@echo 'make check-solver  the solver against its oracle and GLPK, at length: some minutes'
 	@echo 'make asan       sanitizer build in build/asan; make tsan: in build/tsan'
+	@echo 'make check-gpu  the kernels on a device (skips without one); make check-race: under TSan;'
+	@echo '                make bench-gpu: figures of a device'
 	@echo 'make bench      benchmarks; make bench-peers: other solvers beside ours'
-	@echo 'make bench-efforts  MODEL=DIR RANK=8 FISHER=FILE: what the efforts cost and lose'
 	@echo 'make bench-measure  measuring beside the reference procedure: most of an hour; ARGS=-q: minutes'
+	@echo 'make bench-efforts  MODEL=DIR RANK=8 FISHER=FILE: what the efforts cost and lose'
 	@echo 'make format     clang-format on all sources'
 	@echo 'make golden     writes the frames anew that tests compare with'
 	@echo 'make pictures   writes docs/pictures anew, which a test compares with'

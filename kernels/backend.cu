@@ -445,18 +445,18 @@ static __global__ void decide_kernel(const double *error, uint32_t t, struct bes
 }
 
 /* to [n] = from, if it is. */
-static __global__ void __launch_bounds__(256)
+static __global__ void __launch_bounds__(GPU_THREADS)
     keep_kernel(const float *from, uint64_t n, const struct best *best, float *to)
 {
-    const uint64_t i = (uint64_t)blockIdx.x * 256 + threadIdx.x;
+    const uint64_t i = (uint64_t)blockIdx.x * GPU_THREADS + threadIdx.x;
     if (i < n && best->taken)
         to[i] = from[i];
 }
 
 static int keep(struct lane *l, const float *from, uint64_t n, float *to, struct bp_cuda_say *say)
 {
-    GPU_LAUNCH((keep_kernel), dim3((unsigned)gpu_ceil_div(n, 256)), dim3(256), 0, l->lr.stream,
-               from, n, l->best, to);
+    GPU_LAUNCH((keep_kernel), dim3((unsigned)gpu_ceil_div(n, GPU_THREADS)), dim3(GPU_THREADS), 0,
+               l->lr.stream, from, n, l->best, to);
     return gpu_check(say, cudaGetLastError(), "keeping an iterate");
 }
 

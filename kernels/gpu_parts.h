@@ -9,6 +9,12 @@
 #include "bp_cuda.h"
 #include "gpu_compat.h"
 
+/* Threads of a block; fewer under ThreadSanitizer, whose runtime has 255 slots for them. */
+#ifndef BP_GPU_THREADS
+#define BP_GPU_THREADS 256
+#endif
+enum { GPU_THREADS = BP_GPU_THREADS };
+
 /* Writes the line and returns `code`. */
 int gpu_fail(struct bp_cuda_say *say, int code, const char *format, ...)
     __attribute__((format(printf, 3, 4)));

@@ -6,7 +6,7 @@
  */
 #include "gpu_parts.h"
 
-enum { THREADS = 256 };
+enum { THREADS = GPU_THREADS };
 
 /* What is added to the unit diagonal of a Gram matrix before it is factorized: far above the
  * rounding of its sums, far below what FP32 columns can tell apart. */

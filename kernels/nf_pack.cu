@@ -1,7 +1,7 @@
 /* Codes packed into 32-bit words and back, in the layout of engine/pack.h. */
 #include "gpu_parts.h"
 
-enum { WORD = 32, THREADS = 256 };
+enum { WORD = 32, THREADS = GPU_THREADS };
 
 uint64_t nf_pack_words(uint64_t n, unsigned bits)
 {

@@ -7,7 +7,7 @@
 #include "gpu_parts.h"
 
 static const unsigned FULL = 0xffffffffu;
-enum { LANES = 32, THREADS = 256, WARPS = THREADS / LANES };
+enum { LANES = 32, THREADS = GPU_THREADS, WARPS = THREADS / LANES };
 /* Elements of one CUDA block in the pass over the codes; what a partial sum covers. */
 enum { EACH = 16, CHUNK = THREADS * EACH };
 

@@ -45,7 +45,7 @@ struct fiber {
     /* The collective it waits at: */
     enum collective op;
     uint32_t mask;
-    int arg, width;
+    int arg;
     uint64_t in, out;
     char *stack; /* [STACK], a guard page below */
 #ifdef __x86_64__
@@ -58,6 +58,7 @@ struct fiber {
 #endif
 #ifdef __SANITIZE_THREAD__
     void *tsan;
+    unsigned barriers; /* that it has come to */
 #endif
 };
 
@@ -84,6 +85,7 @@ struct scheduler {
 #endif
 #ifdef __SANITIZE_THREAD__
     void *tsan;
+    char gates[2];
 #endif
 };
 
@@ -192,12 +194,11 @@ QUIET void prepare(fiber *f)
 
 /* --- collectives --- */
 
-/* The lane that `lane` reads from. */
+/* The lane that `lane` reads from; its own beyond the warp's end. */
 int source_lane(const fiber *f, int lane)
 {
-    int first = lane & ~(f->width - 1);
     int from = f->op == SHUFFLE_XOR ? lane ^ f->arg : lane + f->arg;
-    return from >= first + f->width ? lane : from;
+    return from < WARP ? from : lane;
 }
 
 QUIET void finish(fiber *warp, uint32_t here)
@@ -218,7 +219,7 @@ QUIET void finish(fiber *warp, uint32_t here)
             continue;
         if (f->op == BALLOT) {
             f->out = votes;
-        } else if (f->op != SYNCWARP) {
+        } else {
             int from = source_lane(f, l);
             if (!(here >> from & 1))
                 die(f, "a shuffle reads a lane that is not in the mask or has ended");
@@ -298,6 +299,7 @@ QUIET void start_fibers()
 #ifdef __SANITIZE_THREAD__
         S.tsan = __tsan_get_current_fiber();
         f->tsan = __tsan_create_fiber(0);
+        f->barriers = 0;
 #endif
     }
 #ifdef __SANITIZE_THREAD__
@@ -405,15 +407,17 @@ QUIET void block_barrier()
 {
     S.current->state = AT_BARRIER;
 #ifdef __SANITIZE_THREAD__
-    __tsan_release(&S);
+    /* One gate a barrier: a thread may reach the next one before another has left this. */
+    char *gate = &S.gates[S.current->barriers++ % 2];
+    __tsan_release(gate);
 #endif
     to_scheduler();
 #ifdef __SANITIZE_THREAD__
-    __tsan_acquire(&S);
+    __tsan_acquire(gate);
 #endif
 }
 
-QUIET uint64_t meet(enum collective op, uint32_t mask, uint64_t in, int arg, int width)
+QUIET uint64_t meet(enum collective op, uint32_t mask, uint64_t in, int arg)
 {
     fiber *f = S.current;
     const long at = f - S.fibers;
@@ -423,17 +427,8 @@ QUIET uint64_t meet(enum collective op, uint32_t mask, uint64_t in, int arg, int
     f->mask = mask;
     f->in = in;
     f->arg = arg;
-    f->width = width;
     f->state = AT_COLLECTIVE;
-#ifdef __SANITIZE_THREAD__
-    if (op == SYNCWARP)
-        __tsan_release(&S.fibers[at / WARP * WARP]);
-#endif
     to_scheduler();
-#ifdef __SANITIZE_THREAD__
-    if (op == SYNCWARP)
-        __tsan_acquire(&S.fibers[at / WARP * WARP]);
-#endif
     return f->out;
 }
 

@@ -13,8 +13,8 @@
  * BP_CUEMU_BYTES=N                             memory of the device, default 4 GiB
  *
  * AddressSanitizer and ThreadSanitizer are told of the fibers. To the latter, two threads of a
- * block are ordered by barriers and __syncwarp alone (not by shuffles and votes), so that it finds
- * races on shared memory.
+ * block are ordered by barriers alone (not by shuffles and votes), so that it finds races on shared
+ * memory.
  *
  * Not here: progress between blocks (one that waits for another hangs), streams in parallel, memory
  * of weaker order than the CPU's, textures, inline PTX, cooperative groups, half types, timing.
@@ -53,7 +53,7 @@ struct uint3 {
 
 namespace cuemu
 {
-enum collective { SYNCWARP, SHUFFLE_XOR, SHUFFLE_DOWN, BALLOT };
+enum collective { SHUFFLE_XOR, SHUFFLE_DOWN, BALLOT };
 
 /* Where the running thread is. */
 const uint3 &thread_index();
@@ -62,7 +62,7 @@ const dim3 &block_size();
 const dim3 &grid_size();
 
 void block_barrier();
-uint64_t meet(enum collective op, uint32_t mask, uint64_t in, int arg, int width);
+uint64_t meet(enum collective op, uint32_t mask, uint64_t in, int arg);
 
 /* Runs body(arg) in every thread of every block. */
 void run(const char *name, dim3 grid, dim3 block, void (*body)(void *), void *arg);
@@ -99,27 +99,19 @@ template <class T> inline T of_word(uint64_t word)
 
 #define __syncthreads() cuemu::block_barrier()
 
-static inline void __syncwarp(unsigned mask = 0xffffffffu)
+template <class T> static inline T __shfl_xor_sync(unsigned mask, T v, int lanes)
 {
-    cuemu::meet(cuemu::SYNCWARP, mask, 0, 0, 32);
+    return cuemu::of_word<T>(cuemu::meet(cuemu::SHUFFLE_XOR, mask, cuemu::to_word(v), lanes));
 }
 
-template <class T> static inline T __shfl_xor_sync(unsigned mask, T v, int lanes, int width = 32)
+template <class T> static inline T __shfl_down_sync(unsigned mask, T v, unsigned delta)
 {
-    return cuemu::of_word<T>(
-        cuemu::meet(cuemu::SHUFFLE_XOR, mask, cuemu::to_word(v), lanes, width));
-}
-
-template <class T>
-static inline T __shfl_down_sync(unsigned mask, T v, unsigned delta, int width = 32)
-{
-    return cuemu::of_word<T>(
-        cuemu::meet(cuemu::SHUFFLE_DOWN, mask, cuemu::to_word(v), (int)delta, width));
+    return cuemu::of_word<T>(cuemu::meet(cuemu::SHUFFLE_DOWN, mask, cuemu::to_word(v), (int)delta));
 }
 
 static inline unsigned __ballot_sync(unsigned mask, int predicate)
 {
-    return (unsigned)cuemu::meet(cuemu::BALLOT, mask, predicate != 0, 0, 32);
+    return (unsigned)cuemu::meet(cuemu::BALLOT, mask, predicate != 0, 0);
 }
 
 /* --- arithmetic that nvcc may not fuse --- */

@@ -8,7 +8,7 @@
 #include "engine/parallel.h"
 #include "engine/printable.h"
 
-enum bp_status bp_cli_backend(const struct bp_args *args, enum bp_backend_kind *out,
+enum bp_status bp_cli_backend(const struct bp_args *args, bool exact, enum bp_backend_kind *out,
                               struct bp_err *err)
 {
     const char *word = bp_args_text(args, BP_OPT_BACKEND, "cpu");
@@ -17,7 +17,13 @@ enum bp_status bp_cli_backend(const struct bp_args *args, enum bp_backend_kind *
     if (!bp_backend_kind_parse(word, out))
         return bp_fail(err, BP_ERR_USAGE, "--backend: '%s' is not known; there are cpu, cuda, auto",
                        word);
-    if (*out == BP_BACKEND_AUTO) {
+    if (exact && *out == BP_BACKEND_CUDA)
+        return bp_fail(err, BP_ERR_USAGE,
+                       "--backend cuda: effort exact is the reference procedure, which runs on the "
+                       "CPU; the other efforts run on both");
+    if (exact) {
+        *out = BP_BACKEND_CPU;
+    } else if (*out == BP_BACKEND_AUTO) {
         *out = bp_backend_auto(&why);
         if (why.text[0])
             fprintf(stderr, "bitplan: computing on the CPU: %s\n", why.text);

@@ -217,8 +217,8 @@ static void print_table(const struct bp_table *t, const struct bp_planner *plann
                bp_grouped(n[BP_CELL_ONE_STEP]).text);
     }
     if (*a->effort)
-        printf("  method      %s, at most %" PRIu64 " iterations, seed %" PRIu64 "\n",
-               bp_printable(a->effort).text, a->iterations, a->seed);
+        printf("  method      %s%s, at most %" PRIu64 " iterations, seed %" PRIu64 "\n",
+               bp_printable(a->effort).text, a->on_cuda ? " on CUDA" : "", a->iterations, a->seed);
     if (planner) {
         uint64_t least, most;
         bp_planner_range(planner, &least, &most);
@@ -274,6 +274,7 @@ static void table_json(const struct bp_table *t, const struct bp_planner *planne
     }
     bp_json_put_string(out, out->root, "weighting", t->about.weighting);
     bp_json_put_string(out, out->root, "effort", t->about.effort);
+    bp_json_put_string(out, out->root, "backend", t->about.on_cuda ? "cuda" : "cpu");
     char *fingerprint = bp_table_fingerprint(t);
     out->failed |= !fingerprint; /* no memory, which a null would hide */
     bp_json_put_string(out, out->root, "fingerprint", fingerprint);

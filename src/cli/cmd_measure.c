@@ -82,23 +82,6 @@ static enum bp_status read_place(const struct bp_args *args, struct bp_measure_o
     return BP_OK;
 }
 
-/* The reference procedure stays on the CPU, which auto takes as it comes. */
-static enum bp_status read_backend(const struct bp_args *args, struct bp_measure_options *o,
-                                   struct bp_err *err)
-{
-    const char *word = bp_args_text(args, BP_OPT_BACKEND, "cpu");
-    enum bp_backend_kind asked;
-    if (o->effort == BP_EFFORT_EXACT && bp_backend_kind_parse(word, &asked)) {
-        o->backend = BP_BACKEND_CPU;
-        return asked != BP_BACKEND_CUDA
-                   ? BP_OK
-                   : bp_fail(err, BP_ERR_USAGE,
-                             "--backend cuda: --effort exact is the reference procedure, which "
-                             "runs on the CPU; the other efforts run on both");
-    }
-    return bp_cli_backend(args, &o->backend, err);
-}
-
 static enum bp_status read_options(const struct bp_args *args, struct setup *s, struct bp_err *err)
 {
     struct bp_measure_options *o = &s->options;
@@ -114,7 +97,7 @@ static enum bp_status read_options(const struct bp_args *args, struct setup *s, 
     o->replace = bp_args_has(args, BP_OPT_FORCE);
     BP_TRY(read_place(args, o, err));
     BP_TRY(bp_grid_parse(bp_args_text(args, BP_OPT_GRID, "paper"), &s->grid, err));
-    BP_TRY(read_backend(args, o, err));
+    BP_TRY(bp_cli_backend(args, o->effort == BP_EFFORT_EXACT, &o->backend, err));
     o->iterations = (uint32_t)iterations;
     o->grid = &s->grid;
     o->stop = &bp_cli_stop;

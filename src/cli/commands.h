@@ -118,9 +118,10 @@ enum bp_status bp_cli_memory(const struct bp_args *args, struct bp_memory_settin
 enum bp_status bp_cli_open_planner(const struct bp_args *args, struct bp_table **table,
                                    struct bp_planner **planner, struct bp_err *err);
 
-/* --backend, settled for this machine: cpu or cuda. Says on standard error, once, why auto does not
- * take a device that is there. BP_ERR_FAILED with the reason why cuda cannot be used. */
-enum bp_status bp_cli_backend(const struct bp_args *args, enum bp_backend_kind *out,
+/* --backend, settled for this machine: cpu or cuda, and always cpu for the reference procedure
+ * (exact). Says on standard error, once, why auto does not take a device that is there.
+ * BP_ERR_FAILED with the reason why cuda cannot be used. */
+enum bp_status bp_cli_backend(const struct bp_args *args, bool exact, enum bp_backend_kind *out,
                               struct bp_err *err);
 
 /* info --backends. */

@@ -28,7 +28,7 @@ static enum bp_status cpu_load(void *state, const struct bp_lq_matrix *matrix, u
                                uint64_t seed, struct bp_err *err)
 {
     struct cpu *cpu = state;
-    return bp_lq_start_make(cpu->start, matrix, rank, seed, err);
+    return bp_lq_start_make(cpu->start, matrix, rank, seed, cpu->threads, err);
 }
 
 /* --- many configs --- */

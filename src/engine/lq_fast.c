@@ -16,12 +16,15 @@
 /* The over-relaxation begins here: errors were flat around these values at 512 x 1376 to 4096 x
  * 4096. Two bits take none: their large remainder would drown what L has found. */
 static const float ETA_3_BITS = 3.0f, ETA_MORE_BITS = 3.5f;
-/* A rise ends the iterations only when the over-relaxation is nearly over: before, the error may
- * rise and come back. */
-static const float ETA_SETTLED = 1.3f;
+/* What a rise of the error leaves of the over-relaxation: on most matrices none happens; where L
+ * takes a large part of a small matrix, it keeps the iterations from running away. */
+static const float DAMPING = 0.8f;
 /* An error within an iteration is off by less: its offset is that of the iterate before (mostly
  * 3e-3, once 1e-2), its products may be in BF16. */
 static const double WITHIN_ITERATION = 0.02;
+/* Where an error is less than this part of sum of F W^2, the rounding of BF16 operands (2^-9 of L
+ * in the mean) is no longer small beside it. */
+static const double BF16_FLOOR = 2e-4;
 /* Y is divided by the largest singular value squared; beyond this its square leaves FP32. */
 static const float SCALE_MAX = 1e18f;
 
@@ -348,7 +351,9 @@ static enum bp_status run_init(struct run *run, bool portable)
     run->q = c->b0 == 2 ? start->q : start->r;
     run->ld = padded(run->q);
     run->inverse = 1.0f / (start->S[0] * start->S[0]);
-    const struct bp_lq_products_ops *ops = portable ? NULL : bp_lq_products_bf16(m->k);
+    /* What eight bits leave is as small as the rounding of BF16. */
+    const struct bp_lq_products_ops *ops =
+        portable || c->b0 == 8 ? NULL : bp_lq_products_bf16(m->k);
     ops = ops ? ops : &bp_lq_products_fp32;
     run->unit = (uint64_t)c->B0 * c->B1;
     run->rows = bp_lq_window_rows(m->d, m->k, run->unit, ops->panel_elems);
@@ -390,13 +395,17 @@ struct outcome {
 static enum bp_status iterate(struct run *run, uint32_t T, struct outcome *out)
 {
     struct bp_lq_fast_work *w = run->w;
+    float damping = 1.0f;
+    double last = INFINITY;
     *out = (struct outcome){.best_error = INFINITY};
     for (uint32_t t = 1; t < T; t++) {
-        const float eta = bp_lq_fast_eta(&run->config, t, T);
+        const float eta = 1.0f + (bp_lq_fast_eta(&run->config, t, T) - 1.0f) * damping;
         double error;
         BP_TRY(pass(run, eta, &error));
         if (!isfinite(error))
             return bp_fail(run->err, BP_ERR_FAILED, "the error left the range of numbers");
+        damping *= error > last ? DAMPING : 1.0f;
+        last = error;
         const float *U = w->U, *V = w->V;
         if (t == 1) {
             out->first_error = error;
@@ -407,7 +416,7 @@ static enum bp_status iterate(struct run *run, uint32_t T, struct outcome *out)
             swap(&w->V, &w->best_V);
             U = w->best_U;
             V = w->best_V;
-        } else if (eta <= ETA_SETTLED && error > out->best_error) {
+        } else if (run->config.b0 == 2 && error > out->best_error) {
             swap(&w->U, &w->best_U);
             swap(&w->V, &w->best_V);
             out->ran = t;
@@ -535,6 +544,8 @@ static uint32_t iterations_for(const struct bp_lq_start *start, const struct bp_
 {
     if (start->r == 0)
         return 0;
+    if (start->r == bp_svd_rank(start->matrix.d, start->matrix.k, UINT32_MAX))
+        return 1;
     const uint32_t T = bp_lq_fast_iterations(start->matrix.d, start->matrix.k, c->b0);
     const float s = start->S[0];
     return !(s < SCALE_MAX && s > 1.0f / SCALE_MAX) ? 1 : T < max_iterations ? T : max_iterations;
@@ -566,8 +577,10 @@ enum bp_status bp_lq_fast_decompose(struct bp_lq_fast_work *w, const struct bp_l
         BP_TRY(consider(&run, KEPT_LAST, out.last, 0.0, configs, n, results, kept));
         BP_TRY(consider(&run, KEPT_BEST, out.best, out.best_error, configs, n, results, kept));
     }
-    BP_TRY(consider(&run, KEPT_FIRST, T > 0, out.first_error * (1.0 - WITHIN_ITERATION), configs, n,
-                    results, kept));
+    const double first = out.first_error < BF16_FLOOR * start->norm
+                             ? 0.0
+                             : out.first_error * (1.0 - WITHIN_ITERATION);
+    BP_TRY(consider(&run, KEPT_FIRST, T > 0, first, configs, n, results, kept));
     for (size_t i = 0; i < n; i++)
         results[i].iterations = out.ran;
     if (!factors)

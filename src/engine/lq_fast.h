@@ -10,12 +10,12 @@
  *     Y X orthonormal (CholeskyQR, Gram matrix in double);  U = Y X, V = A X
  *
  * One step of subspace iteration on R, warm-started. eta = 1 is Algorithm 2; falling from 3 or more
- * to 1 over the planned iterations (over-relaxation) reaches in 12 what takes it 34 to 68. With
- * Fisher weights U V' is D_row L D_col and R is D_row (L + eta E) D_col, the diagonals applied to
- * the thin factors. The least block maximum that the scales need is the last iterate's within an
- * iteration, and exact where an error is reported: the last iterate, in FP32 with quantize.h's
- * arithmetic, each b2 on its own; an earlier one and the one-step iterate too where they may be
- * better. So the result is never worse than one step.
+ * to 1 over the planned iterations (over-relaxation; less of it after a rise) reaches in 12 what
+ * takes it 34 to 68. With Fisher weights U V' is D_row L D_col and R is D_row (L + eta E) D_col,
+ * the diagonals applied to the thin factors. The least block maximum that the scales need is the
+ * last iterate's within an iteration, and exact where an error is reported: the last iterate, in
+ * FP32 with quantize.h's arithmetic, each b2 on its own; an earlier one and the one-step iterate
+ * too where they may be better. So the result is never worse than one step.
  *
  * Memory of a work struct: 3 d + 4 k (with weights 6 k) rows of q floats and a panel, whatever d k.
  * Results depend on the matrix, the start, the config and max_iterations, on whether products are
@@ -36,7 +36,7 @@
  * in a d x k matrix. */
 uint32_t bp_lq_fast_iterations(uint64_t d, uint64_t k, uint32_t b0);
 
-/* What the step behind iterate t of T multiplies E with, t = 1 .. T - 1. */
+/* What the step behind iterate t of T multiplies E with, t = 1 .. T - 1, if no error rose. */
 float bp_lq_fast_eta(const struct bp_config *c, uint32_t t, uint32_t T);
 
 struct bp_lq_fast_work;

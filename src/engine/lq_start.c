@@ -76,9 +76,10 @@ static void split(struct bp_lq_start *s)
 }
 
 enum bp_status bp_lq_start_make(struct bp_lq_start *s, const struct bp_lq_matrix *m, uint32_t rank,
-                                uint64_t seed, struct bp_err *err)
+                                uint64_t seed, unsigned threads, struct bp_err *err)
 {
     s->matrix = *m;
+    s->norm = bp_lq_norm(m);
     s->r = bp_svd_rank(m->d, m->k, rank);
     s->q = s->r > 0 ? bp_lq_start_columns(m->d, m->k, s->r) : 0;
     s->ld = padded(s->q);
@@ -88,7 +89,7 @@ enum bp_status bp_lq_start_make(struct bp_lq_start *s, const struct bp_lq_matrix
         return BP_OK;
     if (m->F && !bp_lq_fisher_scales(m, s->row, s->col))
         return bp_fail_nomem(err);
-    const struct bp_svd_operand operand = {m->W, m->d, m->k, s->row, s->col};
+    const struct bp_svd_operand operand = {m->W, m->d, m->k, s->row, s->col, threads};
     BP_TRY(bp_svd_triplets(s->svd, &operand, s->q, bp_rng_key(seed, m->name, "start", 0), s->ld,
                            s->U, s->S, s->V, err));
     split(s);

@@ -12,6 +12,7 @@
 
 struct bp_lq_start {
     struct bp_lq_matrix matrix;
+    double norm; /* sum of F W^2 */
     uint32_t r;  /* bp_svd_rank(d, k, rank) */
     uint32_t q;  /* columns: r and more, for iterations that carry some beside the rank */
     uint32_t ld; /* q, rounded up to BP_LQ_COLUMNS */
@@ -35,9 +36,9 @@ enum bp_status bp_lq_start_new(uint64_t d_max, uint64_t k_max, uint32_t r_max,
                                struct bp_lq_start **out, struct bp_err *err);
 struct bp_lq_start *bp_lq_start_free(struct bp_lq_start *start);
 
-/* Factorizes; refers to the matrix from then on. The sketch's key is (seed, name). BP_ERR_FAILED
- * when it does not converge. */
+/* Factorizes; refers to the matrix from then on. The sketch's key is (seed, name). `threads`
+ * share the work, without a trace in the result. BP_ERR_FAILED when it does not converge. */
 enum bp_status bp_lq_start_make(struct bp_lq_start *start, const struct bp_lq_matrix *matrix,
-                                uint32_t rank, uint64_t seed, struct bp_err *err);
+                                uint32_t rank, uint64_t seed, unsigned threads, struct bp_err *err);
 
 #endif

@@ -81,6 +81,7 @@ static enum bp_status describe(const struct bp_measure_options *o, struct bp_tab
     a->model_name = bp_strdup(o->model->name);
     a->model_fingerprint = bp_strdup(o->model->fingerprint);
     a->effort = bp_strdup(bp_effort_name(o->effort));
+    a->on_cuda = o->effort != BP_EFFORT_EXACT && o->backend == BP_BACKEND_CUDA;
     a->params = o->model->params;
     a->params_outside = o->model->params - o->model->params_planned;
     a->bytes_outside = o->model->bytes_outside;

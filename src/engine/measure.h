@@ -70,7 +70,7 @@ struct bp_measure_options {
     uint32_t iterations;          /* 1 .. BP_LQ_MAX_ITERATIONS; quick has 1 whatever stands here */
     uint64_t seed;                /* up to 2^53 */
     unsigned threads;             /* >= 1 */
-    enum bp_backend_kind backend; /* of the efforts other than exact, which is the CPU's */
+    enum bp_backend_kind backend; /* cpu or cuda; exact is the CPU's whatever stands here */
     uint32_t shard, n_shards;     /* part `shard` (from 1) of n_shards; 1, 1 for all */
     bool replace;                 /* start anew even if `path` exists */
     const char *path;

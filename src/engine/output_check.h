@@ -11,7 +11,7 @@
 #include <stdint.h>
 
 #include "engine/err.h"
-#include "engine/output.h"
+#include "engine/output_layout.h"
 
 struct bp_model;
 struct bp_plan_file;

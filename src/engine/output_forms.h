@@ -4,7 +4,7 @@
 #ifndef BP_ENGINE_OUTPUT_FORMS_H
 #define BP_ENGINE_OUTPUT_FORMS_H
 
-#include "engine/output.h"
+#include "engine/output_layout.h"
 
 /* One form's operations. */
 struct bp_output_form {

@@ -304,10 +304,10 @@ static enum bp_status write_journal(struct bp_output_job *job, struct bp_err *er
     char head[HEAD + 1];
     head_of(job, head);
     BP_TRY(bp_pwrite_all(job->journal, job->journal_path, job->marks, n, HEAD, err));
-    if (fdatasync(job->journal) != 0)
+    if (fsync(job->journal) != 0)
         return fail_write(job->journal_path, err);
     BP_TRY(bp_pwrite_all(job->journal, job->journal_path, head, HEAD, 0, err));
-    return fdatasync(job->journal) == 0 ? BP_OK : fail_write(job->journal_path, err);
+    return fsync(job->journal) == 0 ? BP_OK : fail_write(job->journal_path, err);
 }
 
 /* --- opening --- */
@@ -436,12 +436,12 @@ enum bp_status bp_output_job_mark(struct bp_output_job *job, size_t i, struct bp
     const struct bp_output *out = job->work.output;
     for (int p = 0; p < BP_N_PLACES; p++) {
         const size_t f = out->places[p] ? out->places[p][i].file : SIZE_MAX;
-        if (f != SIZE_MAX && fdatasync(out->files[f].fd) != 0)
+        if (f != SIZE_MAX && fsync(out->files[f].fd) != 0)
             return fail_write(job->parts[f], err);
     }
     BP_TRY(bp_pwrite_all(job->journal, job->journal_path, &IN_PLACE, 1, HEAD + i, err));
     job->marks[i] = IN_PLACE;
-    return fdatasync(job->journal) == 0 ? BP_OK : fail_write(job->journal_path, err);
+    return fsync(job->journal) == 0 ? BP_OK : fail_write(job->journal_path, err);
 }
 
 /* --- the end --- */

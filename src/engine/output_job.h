@@ -15,7 +15,7 @@
 #include <stdint.h>
 
 #include "engine/err.h"
-#include "engine/output.h"
+#include "engine/output_layout.h"
 
 struct bp_output_job;
 

@@ -293,27 +293,46 @@ static enum bp_status hash_entries(struct bp_plan_file *p, struct bp_err *err)
     return BP_OK;
 }
 
+/* Takes the document over. */
+static enum bp_status take_document(const char *path, struct cJSON *root, struct bp_plan_file **out,
+                                    struct bp_err *err)
+{
+    struct bp_plan_file *p = calloc(1, sizeof *p);
+    enum bp_status status = p ? keep(&p->path, path, err) : bp_fail_nomem(err);
+    if (status == BP_OK)
+        status = read_document(p, root, err);
+    bp_json_free(root);
+    *out = status == BP_OK ? p : bp_plan_file_free(p);
+    return status;
+}
+
+enum bp_status bp_plan_file_parse(const char *text, const char *label, struct bp_plan_file **out,
+                                  struct bp_err *err)
+{
+    struct cJSON *root;
+    *out = NULL;
+    BP_TRY(bp_json_read_text(text, strlen(text), label, &root, err));
+    BP_TRY(take_document(label, root, out, err));
+    enum bp_status status = hash_entries(*out, err);
+    if (status != BP_OK)
+        *out = bp_plan_file_free(*out);
+    return status;
+}
+
 enum bp_status bp_plan_file_read(const char *path, const char *table_path,
                                  struct bp_plan_file **out, struct bp_err *err)
 {
-    struct cJSON *root = NULL;
+    struct cJSON *root;
     *out = NULL;
-    struct bp_plan_file *p = calloc(1, sizeof *p);
-    if (!p)
-        return bp_fail_nomem(err);
-    enum bp_status status = keep(&p->path, path, err);
+    BP_TRY(bp_json_read_file(path, &root, err));
+    BP_TRY(take_document(path, root, out, err));
+    enum bp_status status = BP_OK;
+    if (!(*out)->method.known || table_path)
+        status = ask_table(*out, table_path, err);
     if (status == BP_OK)
-        status = bp_json_read_file(path, &root, err);
-    if (status == BP_OK)
-        status = read_document(p, root, err);
-    if (status == BP_OK && (!p->method.known || table_path))
-        status = ask_table(p, table_path, err);
-    if (status == BP_OK)
-        status = hash_entries(p, err);
-    bp_json_free(root);
+        status = hash_entries(*out, err);
     if (status != BP_OK)
-        p = bp_plan_file_free(p);
-    *out = p;
+        *out = bp_plan_file_free(*out);
     return status;
 }
 

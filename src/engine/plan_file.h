@@ -54,6 +54,10 @@ struct bp_plan_file {
 enum bp_status bp_plan_file_read(const char *path, const char *table_path,
                                  struct bp_plan_file **out, struct bp_err *err);
 
+/* The same from the document's text, which `label` names in messages; no table is asked. */
+enum bp_status bp_plan_file_parse(const char *text, const char *label, struct bp_plan_file **out,
+                                  struct bp_err *err);
+
 /* Takes NULL, returns NULL. */
 struct bp_plan_file *bp_plan_file_free(struct bp_plan_file *plan);
 

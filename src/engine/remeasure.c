@@ -143,7 +143,9 @@ static enum bp_status staged_rows(struct again *a, struct bp_err *err)
 {
     struct bp_backend_limits most;
     bp_measure_limits(a->table, &most);
-    BP_TRY(bp_backend_cpu_new(&most, a->threads, &a->backend, err));
+    const enum bp_backend_kind kind = a->table->about.on_cuda ? BP_BACKEND_CUDA : BP_BACKEND_CPU;
+    if (bp_backend_new(kind, &most, a->threads, &a->backend, err) != BP_OK)
+        return bp_fail_in(err, BP_ERR_FAILED, "%s: cannot be measured again", a->table->path);
     BP_TRY(make_matrix(a, a->benches, err));
     for (size_t i = 0; i < a->table->n_matrices; i++)
         BP_TRY(staged_row(a, i, err));

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "engine/mem.h"
+#include "engine/parallel.h"
 #include "engine/rng.h"
 
 /* Everything below is column-major, as LAPACK wants it: a row-major A [d * k] is the column-major
@@ -27,6 +28,9 @@ struct bp_svd_work {
     float *lwork;      /* [n_lwork] */
     lapack_int n_lwork;
 };
+
+/* Rows of a product that a thread takes at a time. */
+enum { PRODUCT_ROWS = 128 };
 
 #define NOT_CONVERGED "the singular value decomposition did not converge"
 
@@ -133,12 +137,46 @@ static void scale_rows(float *M, const float *D, uint64_t rows, uint32_t q)
             M[j * rows + i] *= D[i];
 }
 
+/* One of the two products of A with a thin factor, its rows (`outputs` of them) shared out. */
+struct product {
+    const struct bp_svd_operand *o;
+    bool transposed;
+    uint32_t q;
+    uint64_t outputs, chunk;
+    const float *in;
+    float *out;
+};
+
+static enum bp_status product_rows(void *ctx, size_t i, unsigned worker, struct bp_err *err)
+{
+    (void)worker, (void)err;
+    const struct product *p = ctx;
+    const uint64_t first = i * p->chunk, left = p->outputs - first;
+    const int n = (int)(left < p->chunk ? left : p->chunk), d = (int)p->o->d, k = (int)p->o->k;
+    if (p->transposed)
+        cblas_sgemm(CblasColMajor, CblasNoTrans, CblasNoTrans, n, (int)p->q, d, 1.0f,
+                    p->o->A + first, k, p->in, d, 0.0f, p->out + first, k);
+    else
+        cblas_sgemm(CblasColMajor, CblasTrans, CblasNoTrans, n, (int)p->q, k, 1.0f,
+                    p->o->A + first * p->o->k, k, p->in, k, 0.0f, p->out + first, d);
+    return BP_OK;
+}
+
+/* Chunks of one size whatever the threads, as BLAS may round otherwise in another company of rows.
+ */
+static void multiply(struct product *p)
+{
+    p->chunk = p->o->threads ? PRODUCT_ROWS : p->outputs;
+    bp_parallel_for((p->outputs + p->chunk - 1) / p->chunk, p->o->threads ? p->o->threads : 1,
+                    product_rows, p, NULL);
+}
+
 /* P (k x q) = D_col A' D_row Y (d x q). The thin factors are scaled, never A. Y is changed. */
 static void times_transposed(const struct bp_svd_operand *o, uint32_t q, float *Y, float *P)
 {
+    struct product p = {.o = o, .transposed = true, .q = q, .outputs = o->k, .in = Y, .out = P};
     scale_rows(Y, o->row, o->d, q);
-    cblas_sgemm(CblasColMajor, CblasNoTrans, CblasNoTrans, (int)o->k, (int)q, (int)o->d, 1.0f, o->A,
-                (int)o->k, Y, (int)o->d, 0.0f, P, (int)o->k);
+    multiply(&p);
     scale_rows(P, o->col, o->k, q);
 }
 
@@ -146,13 +184,13 @@ static void times_transposed(const struct bp_svd_operand *o, uint32_t q, float *
 static void times(const struct bp_svd_operand *o, uint32_t q, const float *P, float *scaled,
                   float *Y)
 {
+    struct product p = {.o = o, .q = q, .outputs = o->d, .in = P, .out = Y};
     if (o->col) {
         memcpy(scaled, P, o->k * q * sizeof *P);
         scale_rows(scaled, o->col, o->k, q);
-        P = scaled;
+        p.in = scaled;
     }
-    cblas_sgemm(CblasColMajor, CblasTrans, CblasNoTrans, (int)o->d, (int)q, (int)o->k, 1.0f, o->A,
-                (int)o->k, P, (int)o->k, 0.0f, Y, (int)o->d);
+    multiply(&p);
     scale_rows(Y, o->row, o->d, q);
 }
 

@@ -42,6 +42,7 @@ struct bp_svd_operand {
     const float *A; /* [d * k] */
     uint64_t d, k;
     const float *row, *col; /* [d], [k] diagonals; NULL = ones */
+    unsigned threads;       /* that share the products, >= 1; the result does not depend on them */
 };
 
 /* The same approximation as singular triplets: q <= min(d, k, r_max + BP_SVD_OVERSAMPLING) columns,

@@ -72,6 +72,7 @@ struct bp_table_about {
         bytes_outside; /* 0, 0, 0 when unknown: params is never 0 else */
     bool synthetic;
     char *effort; /* bp_effort_name; "" when the table does not say */
+    bool on_cuda; /* by the CUDA backend: its errors are the CPU's up to noise, not to the bit */
     uint64_t iterations, oversampling, power_iterations, seed;
     uint64_t method_version; /* of the arithmetic: numbers of different versions are not mixed */
 };

@@ -203,6 +203,7 @@ enum bp_status bp_table_same_work(const struct bp_table *have, const struct bp_t
     BP_TRY(same_text(p, "fingerprint of the weights", h->weighting_fingerprint,
                      w->weighting_fingerprint, err));
     BP_TRY(same_text(p, "effort", h->effort, w->effort, err));
+    BP_TRY(same_text(p, "backend", h->on_cuda ? "cuda" : "cpu", w->on_cuda ? "cuda" : "cpu", err));
     BP_TRY(same_u64(p, "cap of the iterations", h->iterations, w->iterations, err));
     BP_TRY(same_u64(p, "seed", h->seed, w->seed, err));
     BP_TRY(same_u64(p, "oversampling", h->oversampling, w->oversampling, err));

@@ -60,6 +60,7 @@
     X(UNDO, "u", "undo", "Document", "take the last change back")                                  \
     X(REDO, "U C-r", "", "Document", "do it again")                                                \
     X(EXPORT, "e", "export", "Document", "write the plan: .json or .csv")                          \
+    X(DECOMPOSE, "d", "", "Document", "carry the plan out: write the decomposed model")            \
     X(SAVE, "w C-s", "", "Document", "save the session")                                           \
     X(COMMAND, ":", "", "Document", "the command line")                                            \
     X(HELP, "? F1", "help", "Document", "this help")                                               \

@@ -8,6 +8,7 @@
 
 #include "engine/mem.h"
 #include "engine/printable.h"
+#include "ui/carry.h"
 #include "ui/job.h"
 
 static const struct {
@@ -194,6 +195,7 @@ bool bp_app_news(struct bp_app *app)
 {
     bool changed = app->job && bp_job_take(app->job, app);
     bool plan_changed = false;
+    changed |= app->carry && bp_carry_take(app->carry, app);
     for (struct bp_news *news; (news = bp_worker_take(app->worker)); bp_news_free(news)) {
         if (news->kind == BP_NEWS_FRONTIER)
             changed |= take_frontier(app, news);
@@ -220,11 +222,15 @@ void bp_app_wait_settled(struct bp_app *app, bool measured)
     for (;;) {
         bp_app_news(app);
         bool measuring = measured && app->job && !bp_job_done(app->job);
-        if (bp_worker_idle(app->worker) && !measuring)
+        bool carrying = measured && app->carry && !bp_carry_done(app->carry);
+        if (bp_worker_idle(app->worker) && !measuring && !carrying)
             break;
-        bp_worker_wait(app->worker, 1000);
-        if (measuring && bp_worker_idle(app->worker))
+        if (!bp_worker_idle(app->worker))
+            bp_worker_wait(app->worker, 1000);
+        else if (measuring)
             bp_job_wait(app->job, 1000);
+        else
+            bp_carry_wait(app->carry, 1000);
     }
     bp_app_news(app);
 }
@@ -470,6 +476,8 @@ enum bp_status bp_app_init(struct bp_app *app, const struct bp_app_options *o, s
     if (status == BP_OK)
         status = bp_worker_new(&app->worker, &app->wake_fd, err);
     if (status == BP_OK && what == BP_OPENED_MODEL)
+        app->model_path = bp_strdup(o->path);
+    if (status == BP_OK && what == BP_OPENED_MODEL)
         status = bp_job_new(app, o, &app->job, err);
     else if (status == BP_OK)
         status = open_table(app, err);
@@ -519,6 +527,7 @@ void bp_app_open(struct bp_app *app, const char *path)
 void bp_app_done(struct bp_app *app)
 {
     bp_job_free(app->job);
+    bp_carry_free(app->carry);
     bp_worker_free(app->worker);
     bp_plan_free(app->plan);
     bp_problem_drop(app->problem);
@@ -535,5 +544,6 @@ void bp_app_done(struct bp_app *app)
     free(app->history_lines);
     free(app->session_path);
     free(app->export_path);
+    free(app->model_path);
     *app = (struct bp_app){0};
 }

@@ -24,6 +24,7 @@
 #include "ui/prompt.h"
 #include "ui/worker.h"
 
+struct bp_carry;
 struct bp_job;
 
 /* What update asks the loop for, as bits. */
@@ -95,6 +96,8 @@ struct bp_app {
     struct bp_map map;        /* of source->table */
     struct bp_memory_shape shape;
     struct bp_job *job; /* measuring in the background; NULL without */
+    char *model_path; /* of the model that is measured, or was decomposed last; NULL = not known */
+    struct bp_carry *carry; /* decomposing in the background, or the last one; NULL without */
 
     /* the answer */
     struct bp_worker *worker;
@@ -146,7 +149,7 @@ void bp_app_render(const struct bp_app *app, struct bp_cells *cells);
 bool bp_app_news(struct bp_app *app);
 /* Waits until the newest question has its first answer, at most timeout_ms. */
 void bp_app_wait_answer(struct bp_app *app, int timeout_ms);
-/* Waits until everything is solved to proof and sampled; with `measured`, until the job is done,
+/* Waits until everything is solved to proof and sampled; with `measured`, until the jobs are done,
  * too. */
 void bp_app_wait_settled(struct bp_app *app, bool measured);
 
@@ -198,6 +201,10 @@ void bp_app_open(struct bp_app *app, const char *path);
 /* Words that could stand at the end of the line: the longest common completion is appended, several
  * are said. */
 void bp_app_complete(struct bp_app *app);
+
+/* Begins to carry the plan out: `args` is "MODEL OUT [FORM,FORM]", or OUT alone where the model is
+ * known. */
+void bp_app_decompose(struct bp_app *app, const char *args, bool replace);
 
 /* Writes the plan, or keeps it for when it is proved. */
 void bp_app_export(struct bp_app *app, const char *path, bool replace);

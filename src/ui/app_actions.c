@@ -303,6 +303,15 @@ static void open_bookmark(struct bp_app *app)
     open_command(app, "bookmark ", name);
 }
 
+/* The model where it is known; the folder is to be typed. */
+static void open_decompose(struct bp_app *app)
+{
+    char *text = app->model_path ? bp_format("%s ", app->model_path) : bp_strdup("");
+    if (text)
+        open_command(app, "decompose ", text);
+    free(text);
+}
+
 static unsigned act_document(struct bp_app *app, enum bp_action action)
 {
     switch (action) {
@@ -344,6 +353,9 @@ static unsigned act_document(struct bp_app *app, enum bp_action action)
         break;
     case BP_ACTION_EXPORT:
         open_command(app, "export ", "plan.json");
+        break;
+    case BP_ACTION_DECOMPOSE:
+        open_decompose(app);
         break;
     case BP_ACTION_SAVE:
         if (app->session_path)

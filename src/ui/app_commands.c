@@ -11,6 +11,7 @@
 #include "engine/mem.h"
 #include "engine/printable.h"
 #include "ui/app.h"
+#include "ui/carry.h"
 #include "ui/view.h"
 
 /* A command: its word, the rest of the line, and whether the word ended in '!'. */
@@ -319,7 +320,25 @@ static unsigned do_open(struct bp_app *app, const struct call *c)
         return need(app, "open needs a file: a table, session, plan or model");
     if (!c->force && bp_app_would_lose(app))
         return need(app, "there are unsaved changes: :save FILE first, or :open! FILE loses them");
+    if (!c->force && app->carry && !bp_carry_done(app->carry))
+        return need(app, "a plan is being carried out: :stop first, or :open! FILE stops it");
     bp_app_open(app, c->arg);
+    return BP_FLAG_REDRAW;
+}
+
+static unsigned do_decompose(struct bp_app *app, const struct call *c)
+{
+    bp_app_decompose(app, c->arg, c->force);
+    return BP_FLAG_REDRAW;
+}
+
+static unsigned do_stop(struct bp_app *app, const struct call *c)
+{
+    (void)c;
+    if (!app->carry || bp_carry_done(app->carry))
+        return need(app, "nothing is being carried out");
+    bp_carry_stop(app->carry);
+    bp_app_say(app, BP_ROLE_TEXT, "stopping after the matrices in hand ...");
     return BP_FLAG_REDRAW;
 }
 
@@ -435,7 +454,7 @@ static void offer_arguments(struct bp_app *app, struct words *w, const char *com
                                            "low-rank-bits ", "train-batch ", "train-sequence "};
     static const char *const precisions[] = {"8", "16", "32"};
     static const char *const names[] = {"go", "compare", "forget", "rename"};
-    static const char *const files[] = {"export", "save", "open"};
+    static const char *const files[] = {"export", "save", "open", "decompose"};
     static const char *const matrices[] = {"pin",    "ban",   "floor", "ceil",
                                            "weight", "limit", "find"};
     if (strcmp(command, "grid") == 0)
@@ -478,6 +497,8 @@ void bp_app_complete(struct bp_app *app)
     } else {
         const int i = find_command(line, word);
         start = word + strspn(line + word, "! ");
+        if (i >= 0 && strcmp(commands[i].word, "decompose") == 0 && strrchr(line + start, ' '))
+            start = (size_t)(strrchr(line, ' ') + 1 - line); /* the second path */
         if (i >= 0)
             offer_arguments(app, &w, commands[i].word, line + start);
     }

@@ -3,11 +3,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "engine/decompose.h"
 #include "engine/file_out.h"
 #include "engine/json_write.h"
 #include "engine/mem.h"
 #include "engine/printable.h"
 #include "ui/app.h"
+#include "ui/carry.h"
 
 /* --- what a person looks at --- */
 
@@ -126,4 +128,61 @@ void bp_app_export(struct bp_app *app, const char *path, bool replace)
     char *kept = app->export_path;
     app->export_path = NULL;
     free(kept);
+}
+
+/* --- the plan carried out --- */
+
+/* The words of `args` [3], NULL for those that are not there; cuts the text up. */
+static void split(char *args, char *words[3])
+{
+    for (int i = 0; i < 3; i++)
+        words[i] = NULL;
+    for (int i = 0; i < 3 && *args; i++) {
+        words[i] = args;
+        args += strcspn(args, " ");
+        if (*args)
+            *args++ = '\0';
+        args += strspn(args, " ");
+    }
+}
+
+/* What stands in the way of carrying the plan out now, NULL for nothing. */
+static const char *not_now(const struct bp_app *app)
+{
+    if (app->carry && !bp_carry_done(app->carry))
+        return "a plan is being carried out; :stop ends that";
+    if (!app->plan)
+        return "there is no plan to carry out";
+    if (!app->settled)
+        return "the plan is not proved yet; again in a moment";
+    return NULL;
+}
+
+void bp_app_decompose(struct bp_app *app, const char *args, bool replace)
+{
+    struct bp_err err = {{0}};
+    char text[BP_PROMPT_TEXT], *words[3];
+    unsigned emits = 1u << BP_EMIT_HF;
+    const char *why = not_now(app);
+    snprintf(text, sizeof text, "%s", args);
+    split(text, words);
+    const char *model = words[1] ? words[0] : app->model_path;
+    const char *out = words[1] ? words[1] : words[0];
+    if (!why && (!model || !out))
+        why = "decompose needs a model and a folder: decompose MODEL OUT";
+    if (why || (words[2] && bp_emit_parse(words[2], &emits, &err) != BP_OK)) {
+        bp_app_say(app, BP_ROLE_ERROR, "%s", why ? why : err.text);
+        return;
+    }
+    char *kept = bp_strdup(model);
+    app->carry = bp_carry_free(app->carry);
+    if (!kept || bp_carry_new(app, model, out, emits, replace, &app->carry, &err) != BP_OK) {
+        bp_app_say(app, BP_ROLE_ERROR, "%s", kept ? err.text : "out of memory");
+        free(kept);
+        return;
+    }
+    bp_app_say(app, BP_ROLE_TEXT, "decomposing into %s; :stop ends it, what is done is kept",
+               bp_printable(out).text);
+    free(app->model_path);
+    app->model_path = kept;
 }

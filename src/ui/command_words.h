@@ -42,6 +42,9 @@
     X("redo", do_redo, "", "do it again")                                                          \
     X("export", do_export, "FILE",                                                                 \
       "write the plan: .json as solve -o does, or .csv; export! replaces")                         \
+    X("decompose", do_decompose, "MODEL OUT [FORMS]",                                              \
+      "carry the plan out: hf, packed, bnb; decompose! replaces; MODEL may be left out if known")  \
+    X("stop", do_stop, "", "end the carrying out; what is done is kept")                           \
     X("save", do_save, "FILE", "save the session; save! replaces a file that is there")            \
     X("open", do_open, "FILE", "open a table, session, plan or model")                             \
     X("help", do_help, "", "keys and commands")                                                    \

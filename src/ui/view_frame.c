@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "engine/printable.h"
+#include "ui/carry.h"
 #include "ui/job.h"
 #include "ui/view.h"
 
@@ -31,7 +32,9 @@ static void right_part(const struct bp_app *app, struct bp_cells *cells, struct 
     const char *unsaved = bp_app_would_lose(app) ? "  unsaved" : "";
     char text[4][160], stages[40];
     stage_words(s, cells_all, stages, sizeof stages);
-    const bool measuring = app->job && bp_job_words(app->job, app->clock, text[0], sizeof text[0]);
+    const bool measuring =
+        (app->job && bp_job_words(app->job, app->clock, text[0], sizeof text[0])) ||
+        (app->carry && bp_carry_words(app->carry, app->clock, text[0], sizeof text[0]));
     if (!measuring)
         snprintf(text[0], sizeof text[0], "%zu matrices x %zu candidates  measured %.0f %%%s%s",
                  t->n_matrices, t->n_candidates, share, stages, unsaved);

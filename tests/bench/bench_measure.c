@@ -246,8 +246,9 @@ static void bench_cell(const struct settings *o, struct shape *s, int cell,
         ratio[turn] = reference_s[turn] / fast_s[turn];
     }
     s->reference_T[cell] = result.iterations;
-    s->ended = s->ended && (result.iterations < options.iterations ||
-                            result.iterations == BP_LQ_MAX_ITERATIONS);
+    const bool ended =
+        result.iterations < options.iterations || result.iterations == BP_LQ_MAX_ITERATIONS;
+    s->ended = s->ended && ended;
     double per_iteration = median(reference_s, o->turns), fast = median(fast_s, o->turns);
     s->reference_s[cell] = per_iteration;
     double floor_s = ran * 6.0 * n_elems(s) * o->rank / machine->flops;
@@ -255,12 +256,12 @@ static void bench_cell(const struct settings *o, struct shape *s, int cell,
     printf("  %s  fast %7.2f s, %2u iterations, %5.2f ns an element and iteration; reference "
            "%7.2f s an iteration, %s%u iterations, %5.1f ns\n",
            CELLS[cell], fast, ran, fast / ran / n_elems(s) * 1e9, per_iteration,
-           s->ended ? "" : ">= ", result.iterations, per_iteration / n_elems(s) * 1e9);
+           ended ? "" : ">= ", result.iterations, per_iteration / n_elems(s) * 1e9);
     printf("      speed-up %s%.0fx a cell, %.1fx an iteration; %.0f %% of sgemm's rate, %.1fx the "
            "floor of products, %.0fx that of reading; error %+.2f %% of the reference's%s\n",
-           s->ended ? "" : ">= ", median(ratio, o->turns) * result.iterations,
+           ended ? "" : ">= ", median(ratio, o->turns) * result.iterations,
            median(ratio, o->turns) * ran, 100 * floor_s / fast, fast / floor_s, fast / read_s,
-           100 * (error / result.error - 1), s->ended ? "" : " so far");
+           100 * (error / result.error - 1), ended ? "" : " so far");
     fflush(stdout);
 }
 
@@ -362,6 +363,8 @@ int main(int argc, char **argv)
             square1 |= value == 1024;
             square4 |= value == 4096;
             wide |= value == 11008;
+            if (value != 1024 && value != 4096 && value != 11008)
+                return 2;
             break;
         case 'r':
             o.rank = value > 0 && value <= 1024 ? (uint32_t)value : o.rank;

@@ -8,14 +8,6 @@ setup_file() {
     "$BITPLAN" solve "$table" --bits 2.5,3 --stability 5 --json >"$BATS_FILE_TMPDIR/plans.json"
 }
 
-# use_python MODULE: sets python to one that has it; skips where none has.
-use_python() {
-    for python in python3 /usr/bin/python3; do
-        "$python" -c "import $1" 2>/dev/null && return
-    done
-    skip "no Python with $1"
-}
-
 # block FILE HEADING: the first code block below a heading.
 block() {
     awk -v heading="$2" '
@@ -134,7 +126,7 @@ PY
 @test "the manual page names every command and option" {
     "$BITPLAN" --man >page
     [ "$(head -c 4 page)" = '.TH ' ]
-    for name in workbench measure merge solve sweep verify info sample; do
+    for name in workbench measure merge solve sweep decompose unpack verify info sample; do
         grep -q "bitplan $name " page
         for option in $("$BITPLAN" "$name" --help | grep -oE '^ +(-[a-z], )?--[a-z]+' | grep -oE '[a-z]{2,}'); do
             [ "$option" = help ] || grep -qF "\\-\\-$option" page

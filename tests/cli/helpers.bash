@@ -136,6 +136,14 @@ need_python() {
     command -v python3 >/dev/null || skip "no python3"
 }
 
+# use_python MODULE: sets python to one that has it; skips where none has.
+use_python() {
+    for python in python3 /usr/bin/python3; do
+        "$python" -c "import $1" 2>/dev/null && return
+    done
+    skip "no Python with $1"
+}
+
 need_shared() { # PATH
     [[ -e $BP_SHARED/$1 ]] || skip "no $BP_SHARED/$1"
 }

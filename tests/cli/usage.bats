@@ -8,7 +8,7 @@ setup_file() {
     make_table
 }
 
-readonly commands='workbench measure merge solve sweep verify info sample'
+readonly commands='workbench measure merge solve sweep decompose unpack verify info sample'
 
 # --- help ---
 
@@ -57,7 +57,12 @@ readonly commands='workbench measure merge solve sweep verify info sample'
     works sweep --help
     says --from --to --step --points --svg --partial --grid --tie --weight --output --json
     works verify --help
-    says --table --model --json
+    says --table --model --output --json
+    works decompose --help
+    says --output --emit --low-rank-bits --fisher --table --include --exclude --threads --progress --force \
+        --json
+    works unpack --help
+    says --output --threads --progress --force
     works info --help
     says --include --exclude --lint --json
     works sample --help

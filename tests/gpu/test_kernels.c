@@ -17,7 +17,7 @@ static int open_state(void **unused)
 {
     struct bp_cuda_codebooks books;
     const struct bp_cuda_limits limits = {
-        .d_max = 64, .k_max = 64, .n_max = 4096, .r_max = 4, .q_max = 8, .B0_min = 16, .lanes = 1};
+        .d_max = 64, .k_max = 65, .n_max = 4096, .r_max = 4, .q_max = 8, .B0_min = 16, .lanes = 1};
     (void)unused;
     api = object_open(&say);
     object_codebooks(&books);
@@ -224,6 +224,39 @@ static void values_on_the_edges(void **unused)
     compare(A, NULL, N, "nf3:u4:fp16:16:16");
 }
 
+/* More than one pass takes, of several block sizes. */
+static void many_configs_are_as_each_alone(void **unused)
+{
+    enum { D = 63, K = 65, EACH = 3 };
+    struct bp_config parsed[N_CONFIGS * EACH];
+    struct bp_cuda_config configs[N_CONFIGS * EACH];
+    double error[N_CONFIGS * EACH];
+    (void)unused;
+    need_device();
+    float *A = support_normals(D * K, 27), *F = weights_for(D * K, 28);
+    float *ones = malloc((D + K) * sizeof *ones);
+    for (int i = 0; i < D + K; i++)
+        ones[i] = 1.0f;
+    for (int i = 0; i < N_CONFIGS * EACH; i++) { /* the larger blocks alone: room is for 16 */
+        assert_int_equal(bp_config_parse(CONFIGS[i % 8], &parsed[i], NULL), BP_OK);
+        parsed[i].b0 = (uint8_t[]){2, 3, 4, 8}[i % 4];
+        configs[i] = object_config(&parsed[i]);
+    }
+    const struct bp_cuda_matrix matrix = {
+        .W = A, .F = F, .row = ones, .col = ones + D, .d = D, .k = K};
+    object_ok(api->load(state, &matrix, &say), &say);
+    object_ok(api->evaluate(state, 0, configs, N_CONFIGS * EACH, NULL, error, &say), &say);
+    for (int i = 0; i < N_CONFIGS * EACH; i++) {
+        struct parts alone = by_engine(A, F, D * K, &parsed[i]);
+        if (!(fabs(error[i] - alone.error) <= SUM_TOLERANCE * alone.error))
+            fail_msg("config %d: %.17g is not %.17g", i, error[i], alone.error);
+        parts_free(&alone);
+    }
+    free(A);
+    free(F);
+    free(ones);
+}
+
 static void any_order_of_threads_gives_the_same_bits(void **unused)
 {
     enum { N = 5000 };
@@ -258,6 +291,7 @@ int main(void)
         cmocka_unit_test(arrays_of_awkward_sizes),
         cmocka_unit_test(every_config_on_a_larger_array),
         cmocka_unit_test(values_on_the_edges),
+        cmocka_unit_test(many_configs_are_as_each_alone),
         cmocka_unit_test(any_order_of_threads_gives_the_same_bits),
     };
     return cmocka_run_group_tests(tests, open_state, close_state);

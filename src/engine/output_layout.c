@@ -1,4 +1,4 @@
-#include "engine/output.h"
+#include "engine/output_layout.h"
 
 #include <dirent.h>
 #include <errno.h>

@@ -11,8 +11,8 @@
  * in any order, by several threads for different matrices. This module knows what lies where;
  * output_job.h how it gets on disk safely.
  */
-#ifndef BP_ENGINE_OUTPUT_H
-#define BP_ENGINE_OUTPUT_H
+#ifndef BP_ENGINE_OUTPUT_LAYOUT_H
+#define BP_ENGINE_OUTPUT_LAYOUT_H
 
 #include <stdbool.h>
 #include <stddef.h>
