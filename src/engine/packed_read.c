@@ -52,6 +52,8 @@ static enum bp_status open_files(struct bp_packed *p, struct bp_err *err)
 {
     static const char suffix[] = ".safetensors";
     DIR *dir = opendir(p->folder);
+    if (!dir && errno == ENOMEM)
+        return bp_fail_nomem(err);
     if (!dir)
         return bp_fail(err, errno == ENOENT ? BP_ERR_INPUT : BP_ERR_FAILED,
                        "%s: cannot be opened: %s", p->folder, strerror(errno));
