@@ -35,6 +35,8 @@ decompose() { # PLAN MODEL OUT [OPTION...]
 
 # check MODEL PLAN OUT [--logits]: the independent reader.
 check() {
+    # Under the sanitizers the bytes are the same: equality is tried there, NumPy is not.
+    [[ $BITPLAN != */asan/* ]] || return 0
     use_python numpy
     "$python" "$here/check_output.py" "$@" >checked
 }

@@ -247,6 +247,7 @@ can_be_completed() {
 # --- decompose, unpack ---
 
 @test "decompose" {
+    [[ $FAULTS_SHIM == *.so ]] || skip "what is left behind is the same; its memory is the next test's"
     each write sync rename open read -- decompose "$plan" "$model" -o out --progress none \
         --threads 1
 }
