@@ -24,7 +24,7 @@ CFLAGS_tsan    := -O1 -fsanitize=thread
 
 # No contraction into fused multiply-adds and no fast-math: the same source gives the same bits
 # whatever the compiler, which "equal for any split and any restart" rests on.
-BP_CPPFLAGS := -Isrc -D_GNU_SOURCE $(CPPFLAGS)
+BP_CPPFLAGS := -Isrc -I. -D_GNU_SOURCE $(CPPFLAGS)
 BP_CFLAGS   := -std=c17 -g -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes \
                -Wpointer-arith -Wwrite-strings -Wvla -Wundef -Wformat=2 -ffp-contract=off \
                -fno-math-errno -fno-common $(if $(WERROR),-Werror) $(CFLAGS_$(VARIANT)) $(CFLAGS)
@@ -32,9 +32,9 @@ BP_LDFLAGS  := $(filter -fsanitize=%,$(CFLAGS_$(VARIANT))) $(LDFLAGS)
 BP_LIBS     := -llapacke -lopenblas -lglpk -lcjson -lxxhash -lncursesw -ltinfo -lpthread -lm
 
 # Debian packages: what the program links, and what its tests use.
-DEPS := gcc libc6-dev libopenblas-dev liblapacke-dev libglpk-dev libcjson-dev libxxhash-dev \
-        libncurses-dev ncurses-term libvterm-dev libcmocka-dev bats procps jq python3-numpy \
-        python3-jsonschema
+DEPS := gcc g++ libc6-dev libopenblas-dev liblapacke-dev libglpk-dev libcjson-dev libxxhash-dev \
+        libncurses-dev ncurses-term libvterm-dev libcmocka-dev bats procps jq openmpi-bin \
+        python3-numpy python3-jsonschema
 
 B    := build/$(VARIANT)
 BIN  := $(if $(filter release,$(VARIANT)),build/bitplan,$(B)/bitplan)
@@ -48,6 +48,7 @@ FRAME_SVG := $(B)/tests/tui/frame_svg
 REPLAY    := $(patsubst tests/fuzz/fuzz_%.c,$(B)/tests/fuzz/replay_%,\
                $(sort $(wildcard tests/fuzz/fuzz_*.c)))
 FAULTS    := $(B)/tests/faults/$(if $(filter %san,$(VARIANT)),bitplan,shim.so)
+GPU_TESTS := $(patsubst %.c,$(B)/%,$(sort $(wildcard tests/gpu/test_*.c)))
 BENCHES   := $(patsubst %.c,$(B)/%,$(sort $(wildcard tests/bench/bench_*.c)))
 
 ifeq ($(V),0)
@@ -56,7 +57,7 @@ say = @printf '  %-6s %s\n' '$(1)' '$(2)'
 endif
 
 .PHONY: all
-all: $(BIN)
+all: $(BIN) cuda
 
 $(B)/%.o: %.c
 	$(call say,CC,$<)
@@ -109,6 +110,94 @@ $(B)/tests/faults/bitplan: tests/faults/shim.c $(B)/src/main.o $(LIB)
 	@mkdir -p $(@D)
 	$(Q)$(FAULTS_CC) -DFAULTS_WRAP $(FAULTS_WRAP) $^ -o $@ $(BP_LIBS)
 
+# --- the CUDA backend -------------------------------------------------------------------------
+
+# kernels/ is built twice: by nvcc, where there is one, into the shared object that the program opens
+# on a machine with a device; and by a C++ compiler into one that runs the same kernels on the CPU,
+# for tests. The program itself needs neither.
+NVCC ?= $(firstword $(shell command -v nvcc 2>/dev/null) $(wildcard $(CUDA_HOME)/bin/nvcc \
+            /usr/local/cuda/bin/nvcc))
+CUDA_SO    := build/libbitplan_cuda.so
+CUDA_SRCS  := $(sort $(wildcard kernels/*.cu))
+CUDA_OBJS  := $(CUDA_SRCS:%.cu=build/cuda/%.o)
+# No contraction into fused multiply-adds here either: codes are those of src/engine/quantize.c.
+CUDA_FLAGS := -std=c++17 -O3 -fmad=false -gencode=arch=compute_80,code=sm_80 \
+              -gencode=arch=compute_90,code=sm_90 -gencode=arch=compute_90,code=compute_90 \
+              -Werror all-warnings -Xptxas -warn-spills -Ikernels \
+              -Xcompiler -fPIC,-fvisibility=hidden,-Wall,-Wextra,-Werror
+CUDA_LIBS   = -Xlinker --exclude-libs=ALL,-rpath=$(abspath $(dir $(NVCC))/../lib64) -cudart static \
+              -lcublas -lcusolver
+
+.PHONY: cuda
+ifeq ($(NVCC),)
+cuda:
+	@echo 'cuda: nvcc not found, CPU only'
+else
+cuda: build/cuda/probe
+	@if [ -s $< ]; then sed 's/^/cuda: /' $<; else $(MAKE) --no-print-directory $(CUDA_SO); fi
+
+# Empty when nvcc has the libraries, else one line.
+build/cuda/probe: $(NVCC)
+	@mkdir -p $(@D)
+	@if printf '#include <cublas_v2.h>\n#include <cusolverDn.h>\n' >$@.cu && \
+	    $(NVCC) -E $@.cu >/dev/null 2>&1; then : >$@; \
+	else echo '$(NVCC) lacks cuBLAS or cuSOLVER, CPU only' >$@; fi
+
+build/cuda/%.o: %.cu $(wildcard kernels/*.h)
+	$(call say,NVCC,$<)
+	@mkdir -p $(@D)
+	$(Q)$(NVCC) $(CUDA_FLAGS) -c $< -o $@
+
+$(CUDA_SO): $(CUDA_OBJS)
+	$(call say,LINK,$@)
+	$(Q)$(NVCC) -shared $^ -o $@ $(CUDA_LIBS)
+endif
+
+EMU_SO    := $(B)/libbitplan_cuemu.so
+EMU_OBJS  := $(CUDA_SRCS:%.cu=$(B)/%.emu.o) $(B)/kernels/emu/cuemu.emu.o
+EMU_FLAGS := -std=c++17 -g -O2 -Wall -Wextra -Wshadow -Wno-unknown-pragmas -ffp-contract=off -fPIC \
+             -fvisibility=hidden -fno-exceptions -fno-rtti -Ikernels $(if $(WERROR),-Werror) \
+             $(CFLAGS_$(VARIANT)) $(CXXFLAGS) $(if $(filter tsan,$(VARIANT)),-DBP_GPU_THREADS=128)
+EMU_CXX   := $(if $(filter clang%,$(CC)),clang++,$(CXX))
+
+$(B)/%.emu.o: %.cu
+	$(call say,CXX,$<)
+	@mkdir -p $(@D)
+	$(Q)$(EMU_CXX) $(EMU_FLAGS) -MMD -MP -x c++ -c $< -o $@
+
+$(B)/%.emu.o: %.cc
+	$(call say,CXX,$<)
+	@mkdir -p $(@D)
+	$(Q)$(EMU_CXX) $(EMU_FLAGS) -MMD -MP -c $< -o $@
+
+# Linked as C: nothing of the C++ library is used.
+$(EMU_SO): $(EMU_OBJS)
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(BP_LDFLAGS) -shared $^ -o $@ -llapacke -lopenblas -lm
+
+# What stands in for a driver, and objects that are not what the program looks for.
+GPU_FAKES := $(addprefix $(B)/tests/gpu/,libcuda.so.1 fake_other.so fake_lacking.so)
+FAKE_CC = $(CC) $(BP_CPPFLAGS) $(BP_CFLAGS) $(BP_LDFLAGS) -shared -fPIC
+$(B)/tests/gpu/libcuda.so.1: tests/gpu/fake_driver.c
+	$(call say,LINK,$@)
+	@mkdir -p $(@D)
+	$(Q)$(FAKE_CC) $< -o $@ -Wl,-soname,libcuda.so.1
+$(B)/tests/gpu/fake_other.so: tests/gpu/fake_object.c kernels/bp_cuda.h
+	$(call say,LINK,$@)
+	@mkdir -p $(@D)
+	$(Q)$(FAKE_CC) $< -o $@
+# It needs a library that is gone once it is linked.
+$(B)/tests/gpu/fake_lacking.so: tests/gpu/fake_object.c kernels/bp_cuda.h
+	$(call say,LINK,$@)
+	@mkdir -p $(@D)
+	$(Q)$(FAKE_CC) $< -o $(@D)/libbp_no_such.so.1 -Wl,-soname,libbp_no_such.so.1
+	$(Q)$(FAKE_CC) $< -o $@ -Wl,--no-as-needed $(@D)/libbp_no_such.so.1
+	@rm $(@D)/libbp_no_such.so.1
+
+$(GPU_TESTS): %: %.o $(LIB) | $(EMU_SO) $(GPU_FAKES)
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(BP_LDFLAGS) $^ -o $@ -lcmocka $(BP_LIBS)
+
 .SECONDARY:
 -include $(shell find $(B) -name '*.d' 2>/dev/null)
 
@@ -153,16 +242,18 @@ demo: deps
 S := build/sessions
 NUMPY = $(firstword $(foreach p,python3 /usr/bin/python3,$(shell $(p) -c 'import numpy; print("$(p)")' \
             2>/dev/null)))
+SCIPY = $(firstword $(foreach p,python3 /usr/bin/python3,$(shell $(p) -c \
+            'import numpy, scipy; print("$(p)")' 2>/dev/null)))
 sessions: all
 	@[ -n '$(NUMPY)' ] || { echo 'this needs a python3 with NumPy'; exit 1; }
 	@echo 'measures 54,432 cells: about 15 minutes on one core'
 	build/bitplan sample $(S)/model --shapes llama-2-7b --hidden 128 --force
-	build/bitplan measure $(S)/model -o $(S)/small.safetensors --rank 2 --force
+	build/bitplan measure $(S)/model -o $(S)/small.safetensors --rank 2 --effort exact --force
 	$(NUMPY) sessions/scale.py $(S)/small.safetensors sessions/llama-2-7b.safetensors
 	build/bitplan sessions/llama-2-7b.safetensors --script ': "save! sessions/llama-2-7b.json" Enter' \
 	    >/dev/null
 ifdef STORY
-	build/bitplan measure $(STORY) -o $(S)/story.safetensors --rank 8 --force
+	build/bitplan measure $(STORY) -o $(S)/story.safetensors --rank 8 --effort exact --force
 	cp $(S)/story.safetensors sessions/story-656k.safetensors
 	build/bitplan sessions/story-656k.safetensors --script ': "save! sessions/story-656k.json" Enter' \
 	    >/dev/null
@@ -181,7 +272,7 @@ export ASAN_OPTIONS  ?= detect_leaks=1:abort_on_error=0
 export UBSAN_OPTIONS ?= print_stacktrace=1
 # The slow ones first, so that the last to end is a short one.
 SUITES := tests/faults/faults.bats $(sort $(wildcard tests/cli/*.bats)) tests/fuzz/replay.sh \
-          tests/tui/golden.sh $(TUI_TESTS) $(TESTS)
+          tests/tui/golden.sh $(TUI_TESTS) $(TESTS) $(GPU_TESTS)
 
 .PHONY: test check check-all check-variant check-clang check-format
 test: deps
@@ -200,25 +291,36 @@ check-all:
 	@$(MAKE) --no-print-directory WERROR=1 VARIANT=asan check-variant
 	@bash tests/run.sh --sum build/release/results build/asan/results
 
-check-variant: $(TESTS) $(TUI_TESTS) $(REPLAY) $(BIN) $(FAULTS) $(FRAME_SVG)
+check-variant: $(TESTS) $(TUI_TESTS) $(GPU_TESTS) $(REPLAY) $(BIN) $(FAULTS) $(FRAME_SVG)
 	@echo 'tests, $(VARIANT) build:'
 	@BITPLAN=$(CURDIR)/$(BIN) FAULTS_SHIM=$(CURDIR)/$(FAULTS) REPLAY_DIR=$(CURDIR)/$(B)/tests/fuzz \
-	    FRAME_SVG=$(CURDIR)/$(FRAME_SVG) bash tests/run.sh $(B)/results tests/house.sh $(SUITES)
+	    FRAME_SVG=$(CURDIR)/$(FRAME_SVG) EMU_DIR=$(CURDIR)/$(B) \
+	    bash tests/run.sh $(B)/results tests/house.sh $(SUITES)
 
 # A whole build without a warning by the compiler that is not the default; skipped where it is
 # missing.
 check-clang:
 	@if command -v clang >/dev/null; then \
-	    $(MAKE) --no-print-directory -s WERROR=1 VARIANT=clang CC=clang V=quiet all build-tests && \
+	    $(MAKE) --no-print-directory -s WERROR=1 VARIANT=clang CC=clang V=quiet program build-tests && \
 	        echo 'clang: builds without a warning'; \
 	else echo 'clang: not found, skipped'; fi
 
-.PHONY: build-tests
-build-tests: $(TESTS) $(TUI_TESTS) $(FRAME_SVG)
+# The solver at length: 200 random budgets on each of twelve tables of whole models against an oracle
+# of its own, and hundreds of small tables against GLPK. Some minutes.
+.PHONY: check-solver
+check-solver: $(B)/tests/unit/test_mckp_exact $(B)/tests/unit/test_mckp_glpk
+	BITPLAN_BUDGETS=200 $(B)/tests/unit/test_mckp_exact
+	BITPLAN_TABLES=100 $(B)/tests/unit/test_mckp_glpk
+
+FORMATTED := '*.[ch]' '*.cu' '*.cc'
+
+.PHONY: build-tests program
+program: $(BIN)
+build-tests: $(TESTS) $(TUI_TESTS) $(GPU_TESTS) $(FRAME_SVG)
 
 check-format:
 	@if command -v clang-format >/dev/null; then \
-	    clang-format --dry-run -Werror $$(git ls-files '*.[ch]') && echo 'clang-format: clean'; \
+	    clang-format --dry-run -Werror $$(git ls-files $(FORMATTED)) && echo 'clang-format: clean'; \
 	else echo 'clang-format: not found, skipped'; fi
 
 .PHONY: format golden asan tsan bench
@@ -227,30 +329,69 @@ golden: all
 	@BITPLAN=$(CURDIR)/$(BIN) GOLDEN_UPDATE=1 bash tests/tui/golden.sh | grep -v '^ok'
 
 format:
-	clang-format -i $$(git ls-files '*.[ch]')
+	clang-format -i $$(git ls-files $(FORMATTED))
 
 # The sanitizers' builds, for hand use: build/asan/bitplan, build/tsan/bitplan.
 asan tsan:
 	@$(MAKE) --no-print-directory VARIANT=$@ all build-tests
 
-# Prints figures, asserts none.
-bench: $(BENCHES)
-	@for b in $(BENCHES); do echo "$$b"; $$b || exit 1; done
+# The same kernel and backend tests on a device, through the object that nvcc makes; where there is
+# none, one line says why.
+.PHONY: check-gpu bench-gpu
+check-gpu: all $(GPU_TESTS)
+	@why=$$($(GPU_SKIP)); [ -z "$$why" ] || { echo "SKIP check-gpu: $$why"; exit 0; }; \
+	    BP_GPU_OBJECT=$(CURDIR)/$(CUDA_SO) bash tests/run.sh $(B)/results-gpu $(GPU_TESTS)
+bench-gpu: all $(B)/tests/bench/bench_gpu
+	@why=$$($(GPU_SKIP)); [ -z "$$why" ] || { echo "SKIP bench-gpu: $$why"; exit 0; }; \
+	    BITPLAN_CUDA=$(CURDIR)/$(CUDA_SO) $(B)/tests/bench/bench_gpu $(ARGS)
+GPU_SKIP = BITPLAN_CUDA=$(CURDIR)/$(CUDA_SO) $(BIN) info --backends | \
+    sed -n 's/^  cuda  cannot be used: //p'
 
-# The knapsack solver beside others, where python3-scipy is there; cbc and glpsol too if they are.
+# Races on shared memory, between barriers: the kernels under ThreadSanitizer, which is told of
+# each fiber. clang's, since gcc's takes minutes to make so many.
+.PHONY: check-race
+check-race:
+	@if command -v clang++ >/dev/null; then \
+	    $(MAKE) --no-print-directory -s VARIANT=tsan CC=clang V=quiet build/tsan/tests/gpu/test_kernels && \
+	    OPENBLAS_NUM_THREADS=1 build/tsan/tests/gpu/test_kernels; \
+	else echo 'SKIP check-race: clang++ not found'; fi
+
+# Prints figures, asserts none.
+BENCH_MEASURE := $(B)/tests/bench/bench_measure
+bench: $(BENCHES)
+	@for b in $(filter-out $(BENCH_MEASURE),$(BENCHES)); do echo "$$b"; $$b || exit 1; done
+
+# Measuring beside the reference procedure: most of an hour. ARGS=-q: a few minutes.
+.PHONY: bench-measure
+bench-measure: $(BENCH_MEASURE)
+	@$< $(ARGS)
+
+# What the efforts cost and what plans with their tables lose (docs/measuring.md), on a model of one's
+# own: MODEL=DIR RANK=8 FISHER=FILE.
+.PHONY: bench-efforts
+bench-efforts: $(B)/tests/bench/bench_efforts
+	@$< $(if $(RANK),-r $(RANK)) $(if $(FISHER),-f $(FISHER)) $(MODEL)
+
+# The knapsack solver beside HiGHS (python3-scipy), CBC and GLPK, those that are installed, in one
+# run. PEER_LIMIT: seconds a problem.
+PEER_LIMIT ?= 30
 .PHONY: bench-peers
 bench-peers: $(B)/tests/bench/bench_solver
-	@$< -n 1 -t 224 --dump $(B)/peers.bin && $(or $(NUMPY),python3) tests/bench/peers.py $(B)/peers.bin
+	@mkdir -p $(B)/peers
+	@$< --dump $(B)/peers && $(or $(SCIPY),$(NUMPY),python3) tests/bench/peers.py $(B)/peers \
+	    $(PEER_LIMIT)
 
 # --- installing -------------------------------------------------------------------------------
 
 .PHONY: install uninstall clean help
 SHARE = $(DESTDIR)$(PREFIX)/share
+LIBDIR = $(DESTDIR)$(PREFIX)/lib/bitplan
 SHIPPED := $(sort $(wildcard sessions/*.json sessions/*.safetensors)) sessions/README.md
 install: all
 	install -d $(DESTDIR)$(PREFIX)/bin $(SHARE)/man/man1 $(SHARE)/bitplan/sessions \
 	    $(SHARE)/bash-completion/completions
 	install -m 755 build/bitplan $(DESTDIR)$(PREFIX)/bin/bitplan
+	if [ -e $(CUDA_SO) ]; then install -d $(LIBDIR) && install -m 755 $(CUDA_SO) $(LIBDIR); fi
 	build/bitplan --man > $(SHARE)/man/man1/bitplan.1
 	install -m 644 docs/bitplan.bash $(SHARE)/bash-completion/completions/bitplan
 	install -m 644 $(SHIPPED) $(SHARE)/bitplan/sessions
@@ -259,7 +400,8 @@ uninstall:
 	rm -f $(DESTDIR)$(PREFIX)/bin/bitplan $(SHARE)/man/man1/bitplan.1 \
 	    $(SHARE)/bash-completion/completions/bitplan
 	rm -f $(SHIPPED:%=$(SHARE)/bitplan/%)
-	rmdir $(SHARE)/bitplan/sessions $(SHARE)/bitplan 2>/dev/null || true
+	rm -f $(LIBDIR)/libbitplan_cuda.so
+	rmdir $(LIBDIR) $(SHARE)/bitplan/sessions $(SHARE)/bitplan 2>/dev/null || true
 
 clean:
 	rm -rf build
@@ -271,8 +413,13 @@ help:
 	@echo 'make test       all tests (installs missing packages first)'
 	@echo 'make deps       install the Debian packages that are missing (needs root)'
 	@echo 'make check      unit and golden tests; make check-all: everything but the packages'
+	@echo 'make check-solver  the solver against its oracle and GLPK, at length: some minutes'
 	@echo 'make asan       sanitizer build in build/asan; make tsan: in build/tsan'
+	@echo 'make check-gpu  the kernels on a device (skips without one); make check-race: under TSan;'
+	@echo '                make bench-gpu: figures of a device'
 	@echo 'make bench      benchmarks; make bench-peers: other solvers beside ours'
+	@echo 'make bench-measure  measuring beside the reference procedure: most of an hour; ARGS=-q: minutes'
+	@echo 'make bench-efforts  MODEL=DIR RANK=8 FISHER=FILE: what the efforts cost and lose'
 	@echo 'make format     clang-format on all sources'
 	@echo 'make golden     writes the frames anew that tests compare with'
 	@echo 'make pictures   writes docs/pictures anew, which a test compares with'

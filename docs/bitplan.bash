@@ -2,7 +2,7 @@
 # that is no command is the workbench's.
 _bitplan()
 {
-    local commands="workbench measure solve sweep decompose unpack verify info sample"
+    local commands="workbench measure merge solve sweep decompose unpack verify info sample"
     local current=${COMP_WORDS[COMP_CWORD]} command=${COMP_WORDS[1]}
     if [ "$COMP_CWORD" = 1 ] || [[ " $commands " != *" $command "* ]]; then
         command=workbench

@@ -23,6 +23,7 @@ static enum bp_status workbench(const struct bp_workbench_call *call, struct bp_
         .table_path = call->table_path,
         .grid = call->grid,
         .rank = call->rank,
+        .effort = call->effort,
         .threads = call->threads,
         .stop_signal = &stop_signal,
     };

@@ -19,10 +19,11 @@ check() {
 
 # includes DIR PATTERN: lines of sources under DIR that include something matching PATTERN.
 includes() {
-    grep -rnE "#include *[<\"](\.\./)*$2" "$1" --include='*.[ch]' 2>/dev/null
+    grep -rnE "#include *[<\"](\.\./)*$2" "$1" --include='*.[ch]' --include='*.cu' \
+        --include='*.cc' 2>/dev/null
 }
 
-sources=$(find src kernels -name '*.[ch]' 2>/dev/null)
+sources=$(find src kernels -name '*.[ch]' -o -name '*.cu' -o -name '*.cc')
 
 check 'the solver includes only itself' \
     "$(includes src/solver '(engine|cli|ui)/')"
@@ -39,9 +40,20 @@ check 'GLPK is included in src/solver/glpk.c only' \
 check 'cJSON is included only where JSON is read or written' \
     "$(includes src 'cjson/' | grep -vE '^src/engine/json_(read|write)\.c:')"
 check 'LAPACKE and CBLAS are included only by the linear algebra' \
-    "$(includes src '(lapacke|cblas)\.h' | grep -v '^src/engine/svd\.c:')"
-check 'CUDA is included under kernels only' \
-    "$(includes src '(cuda|cublas|cusolver)')"
+    "$(includes src '(lapacke|cblas)\.h' | grep -vE '^src/engine/(svd|dense)\.c:')"
+check 'CUDA is included in kernels/gpu_compat.h only' \
+    "$(includes src '(cuda|cublas|cusolver)'
+       includes kernels '(cuda|cublas|cusolver)' | grep -v '^kernels/gpu_compat\.h:')"
+check 'kernels/ is reached through its plain C table, by its loader only' \
+    "$(includes src 'kernels/' | grep -vE '^src/engine/backend_cuda(_run)?\.c:.*"kernels/bp_cuda\.h"')"
+check 'kernels/ includes nothing of src/' \
+    "$(includes kernels '(src|engine|solver|cli|ui)/')"
+check 'the emulation is reached through kernels/gpu_compat.h only' \
+    "$(includes kernels 'emu/' | grep -vE '^kernels/(gpu_compat\.h|emu/)')"
+check 'kernels are static' \
+    "$(grep -rnE '__global__' kernels --include='*.cu' | grep -v 'static __global__')"
+check 'code is loaded at run time in src/engine/backend_cuda.c only' \
+    "$(includes src 'dlfcn\.h' | grep -v '^src/engine/backend_cuda\.c:')"
 check 'nothing below the command line exits, aborts or prints to the terminal' \
     "$(grep -nE '\b(exit|abort|printf|puts|putchar|perror)\(|fprintf\((stdout|stderr)' \
         $(find src/engine src/solver -name '*.c'))"

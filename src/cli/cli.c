@@ -14,9 +14,9 @@ atomic_bool bp_cli_stop;
 const struct bp_workbench_ops *bp_cli_workbench;
 
 static const struct bp_command *const commands[] = {
-    &bp_command_workbench, &bp_command_measure,   &bp_command_solve,
-    &bp_command_sweep,     &bp_command_decompose, &bp_command_unpack,
-    &bp_command_verify,    &bp_command_info,      &bp_command_sample,
+    &bp_command_workbench, &bp_command_measure,   &bp_command_merge,  &bp_command_solve,
+    &bp_command_sweep,     &bp_command_decompose, &bp_command_unpack, &bp_command_verify,
+    &bp_command_info,      &bp_command_sample,
 };
 enum { N_COMMANDS = sizeof commands / sizeof *commands };
 

@@ -64,6 +64,7 @@ static enum bp_status open_inputs(const struct bp_args *args, struct setup *s, s
                        "%s: does not say how its errors were made, and its table %s is not there; "
                        "give --table",
                        args->operands[0], bp_printable(s->plan->table_path).text);
+    BP_TRY(bp_cli_backend(args, strcmp(s->plan->method.effort, "exact") == 0, &o->backend, err));
     if (!o->low_rank_bits)
         o->low_rank_bits = s->plan->low_rank_bits;
     BP_TRY(bp_low_rank_bits_check(o->low_rank_bits, err));
@@ -218,9 +219,9 @@ static enum bp_status run(const struct bp_args *args, struct bp_err *err)
 }
 
 static const enum bp_option options[] = {
-    BP_OPT_OUT,      BP_OPT_EMIT,    BP_OPT_LOW_RANK_BITS, BP_OPT_FISHER,
-    BP_OPT_TABLE,    BP_OPT_INCLUDE, BP_OPT_EXCLUDE,       BP_OPT_THREADS,
-    BP_OPT_PROGRESS, BP_OPT_FORCE,   BP_OPT_JSON,
+    BP_OPT_OUT,     BP_OPT_EMIT,     BP_OPT_LOW_RANK_BITS, BP_OPT_FISHER,
+    BP_OPT_TABLE,   BP_OPT_INCLUDE,  BP_OPT_EXCLUDE,       BP_OPT_THREADS,
+    BP_OPT_BACKEND, BP_OPT_PROGRESS, BP_OPT_FORCE,         BP_OPT_JSON,
 };
 
 const struct bp_command bp_command_decompose = {

@@ -209,9 +209,16 @@ static void print_table(const struct bp_table *t, const struct bp_planner *plann
     printf("  weights     %s\n", bp_printable(a->weighting).text);
     printf("  measured    %s of %s cells (%.1f %%)\n", bp_grouped(measured).text,
            bp_grouped(cells).text, 100.0 * (double)measured / (double)cells);
+    if (t->stage) {
+        uint64_t n[BP_N_CELL_STAGES];
+        bp_table_count_stages(t, n);
+        printf("  of these    %s iterated, %s estimated, %s at one step\n",
+               bp_grouped(n[BP_CELL_ITERATED]).text, bp_grouped(n[BP_CELL_ESTIMATED]).text,
+               bp_grouped(n[BP_CELL_ONE_STEP]).text);
+    }
     if (*a->effort)
-        printf("  method      %s, at most %" PRIu64 " iterations, seed %" PRIu64 "\n",
-               bp_printable(a->effort).text, a->iterations, a->seed);
+        printf("  method      %s%s, at most %" PRIu64 " iterations, seed %" PRIu64 "\n",
+               bp_printable(a->effort).text, a->on_cuda ? " on CUDA" : "", a->iterations, a->seed);
     if (planner) {
         uint64_t least, most;
         bp_planner_range(planner, &least, &most);
@@ -258,8 +265,16 @@ static void table_json(const struct bp_table *t, const struct bp_planner *planne
     bp_json_put_u64(out, out->root, "params", bp_table_params(t));
     bp_json_put_u64(out, out->root, "cells", (uint64_t)t->n_matrices * t->n_candidates);
     bp_json_put_u64(out, out->root, "cells_measured", bp_table_measured(t));
+    if (t->stage) {
+        uint64_t n[BP_N_CELL_STAGES];
+        bp_table_count_stages(t, n);
+        bp_json_put_u64(out, out->root, "cells_iterated", n[BP_CELL_ITERATED]);
+        bp_json_put_u64(out, out->root, "cells_estimated", n[BP_CELL_ESTIMATED]);
+        bp_json_put_u64(out, out->root, "cells_one_step", n[BP_CELL_ONE_STEP]);
+    }
     bp_json_put_string(out, out->root, "weighting", t->about.weighting);
     bp_json_put_string(out, out->root, "effort", t->about.effort);
+    bp_json_put_string(out, out->root, "backend", t->about.on_cuda ? "cuda" : "cpu");
     char *fingerprint = bp_table_fingerprint(t);
     out->failed |= !fingerprint; /* no memory, which a null would hide */
     bp_json_put_string(out, out->root, "fingerprint", fingerprint);
@@ -475,6 +490,13 @@ static enum bp_status run(const struct bp_args *args, struct bp_err *err)
 {
     const char *path = args->operands[0];
     struct stat st;
+    if (bp_args_has(args, BP_OPT_BACKENDS))
+        return path ? bp_fail(err, BP_ERR_USAGE, "info: --backends is for this machine, not for %s",
+                              path)
+                    : bp_cli_info_backends(args, err);
+    if (!path)
+        return bp_fail(err, BP_ERR_USAGE,
+                       "usage: bitplan info FILE [OPTIONS]; see `bitplan info --help`");
     if (stat(path, &st) != 0)
         return bp_fail(err, BP_ERR_INPUT, "%s: %s", path, strerror(errno));
     bool json = false, table = false;
@@ -492,16 +514,19 @@ static enum bp_status run(const struct bp_args *args, struct bp_err *err)
     return table ? info_table(args, err) : info_model(args, err);
 }
 
-static const enum bp_option options[] = {BP_OPT_INCLUDE, BP_OPT_EXCLUDE, BP_OPT_LINT, BP_OPT_JSON};
+static const enum bp_option options[] = {BP_OPT_INCLUDE, BP_OPT_EXCLUDE, BP_OPT_LINT,
+                                         BP_OPT_BACKENDS, BP_OPT_JSON};
 
 const struct bp_command bp_command_info = {
     .name = "info",
     .operands = "FILE",
     .n_operands = 1,
+    .n_optional = 1,
     .summary = "what a model folder, table, plan or session is, in a few lines",
     .notes =
         "For a model: which tensors are planned, and why each of the others is kept as it is.\n"
-        "--lint: what is odd about a table's numbers, or missing in it.",
+        "--lint: what is odd about a table's numbers, or missing in it.\n"
+        "--backends, without a FILE: what can compute on this machine.",
     .options = options,
     .n_options = sizeof options / sizeof *options,
     .run = run,

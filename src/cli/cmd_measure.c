@@ -1,8 +1,11 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
 
 #include "cli/commands.h"
+#include "cli/shard.h"
 #include "engine/json_write.h"
 #include "engine/lq.h"
 #include "engine/measure.h"
@@ -22,6 +25,7 @@ struct setup {
 
 static void show(void *ctx, const struct bp_measure_progress *p)
 {
+    bp_progress_phase(ctx, bp_measure_phase_name(p->phase));
     bp_progress_show(ctx, p->cells_done, p->cells_total, p->matrix);
 }
 
@@ -46,47 +50,55 @@ static enum bp_status parse_ranks(const char *text, struct setup *s, struct bp_e
     return BP_OK;
 }
 
-/* "I/N", or all of the work when the option is absent. */
-static enum bp_status parse_shard(const char *text, struct bp_measure_options *o,
-                                  struct bp_err *err)
+static const char *environment(const char *name)
 {
-    char copy[64];
-    uint64_t part, parts;
-    o->shard = o->n_shards = 1;
-    if (!text)
+    return getenv(name);
+}
+
+/* Part and threads of this process, where the options leave them open. */
+static enum bp_status read_place(const struct bp_args *args, struct bp_measure_options *o,
+                                 struct bp_err *err)
+{
+    struct bp_shard shard;
+    const long online = sysconf(_SC_NPROCESSORS_ONLN);
+    const unsigned available = bp_available_threads();
+    uint64_t threads = available;
+    BP_TRY(bp_shard_read(bp_args_text(args, BP_OPT_SHARD, NULL), environment, &shard, err));
+    if (!bp_args_has(args, BP_OPT_THREADS))
+        BP_TRY(bp_shard_threads(environment, available, online > 0 ? (uint64_t)online : available,
+                                &threads, err));
+    BP_TRY(bp_args_u64(args, BP_OPT_THREADS, 1, BP_MAX_THREADS, &threads, err));
+    o->shard = shard.part;
+    o->n_shards = shard.parts;
+    o->threads = (unsigned)(threads < BP_MAX_THREADS ? threads : BP_MAX_THREADS);
+    if (!*shard.source || shard.parts == 1)
         return BP_OK;
-    const char *slash = strchr(text, '/');
-    if (!slash || strlen(text) >= sizeof copy)
-        return bp_fail(err, BP_ERR_USAGE, "--shard: '%s' is not of the form I/N, as in 1/4", text);
-    strcpy(copy, text);
-    copy[slash - text] = '\0';
-    BP_TRY(bp_parse_u64(copy + (slash - text) + 1, "--shard: N", 1, 65535, &parts, err));
-    BP_TRY(bp_parse_u64(copy, "--shard: I", 1, parts, &part, err));
-    o->shard = (uint32_t)part;
-    o->n_shards = (uint32_t)parts;
+    if (o->replace)
+        return bp_fail(err, BP_ERR_USAGE,
+                       "--force by %u processes at once: each would throw away what the others "
+                       "measured; remove %s beforehand instead",
+                       shard.parts, o->path);
+    fprintf(stderr, "bitplan: part %u of %u, by %s\n", shard.part, shard.parts, shard.source);
     return BP_OK;
 }
 
 static enum bp_status read_options(const struct bp_args *args, struct setup *s, struct bp_err *err)
 {
     struct bp_measure_options *o = &s->options;
-    uint64_t iterations = BP_LQ_MAX_ITERATIONS, threads = bp_available_threads();
-    const char *effort = bp_args_text(args, BP_OPT_EFFORT, "exact");
+    uint64_t iterations = BP_LQ_MAX_ITERATIONS;
     o->path = bp_args_text(args, BP_OPT_OUT, NULL);
     if (!o->path)
         return bp_fail(err, BP_ERR_USAGE,
                        "measure needs -o TABLE.safetensors: where the table goes");
-    if (strcmp(effort, "exact") != 0)
-        return bp_fail(err, BP_ERR_USAGE, "--effort: '%s' is not known; there is exact", effort);
+    BP_TRY(bp_cli_effort(args, &o->effort, err));
     BP_TRY(parse_ranks(bp_args_text(args, BP_OPT_RANK, "64"), s, err));
     BP_TRY(bp_args_u64(args, BP_OPT_ITERATIONS, 1, BP_LQ_MAX_ITERATIONS, &iterations, err));
-    BP_TRY(bp_args_u64(args, BP_OPT_THREADS, 1, BP_MAX_THREADS, &threads, err));
     BP_TRY(bp_args_u64(args, BP_OPT_SEED, 0, UINT64_C(1) << 53, &o->seed, err));
-    BP_TRY(parse_shard(bp_args_text(args, BP_OPT_SHARD, NULL), o, err));
-    BP_TRY(bp_grid_parse(bp_args_text(args, BP_OPT_GRID, "paper"), &s->grid, err));
-    o->iterations = (uint32_t)iterations;
-    o->threads = (unsigned)threads;
     o->replace = bp_args_has(args, BP_OPT_FORCE);
+    BP_TRY(read_place(args, o, err));
+    BP_TRY(bp_grid_parse(bp_args_text(args, BP_OPT_GRID, "paper"), &s->grid, err));
+    BP_TRY(bp_cli_backend(args, o->effort == BP_EFFORT_EXACT, &o->backend, err));
+    o->iterations = (uint32_t)iterations;
     o->grid = &s->grid;
     o->stop = &bp_cli_stop;
     return BP_OK;
@@ -123,24 +135,50 @@ static enum bp_status open_inputs(const struct bp_args *args, struct setup *s, s
     return BP_OK;
 }
 
+/* The most memory that this process ever had in use. */
+static uint64_t peak_memory_bytes(void)
+{
+    struct rusage usage;
+    return getrusage(RUSAGE_SELF, &usage) == 0 ? (uint64_t)usage.ru_maxrss * 1024 : 0;
+}
+
+static void report_words(const struct setup *s, const struct bp_measure_progress *p)
+{
+    char size[BP_SIZE_TEXT];
+    printf("%s: %zu of %zu matrices measured%s, %s cells now, %s before", s->options.path,
+           p->rows_done, p->rows_total, s->options.n_shards > 1 ? " of this shard" : "",
+           bp_grouped(p->cells_done - p->cells_before).text, bp_grouped(p->cells_before).text);
+    if (s->options.effort != BP_EFFORT_EXACT) {
+        static const char *const words[BP_N_CELL_STAGES] = {[BP_CELL_ITERATED] = "iterated",
+                                                            [BP_CELL_ESTIMATED] = "estimated",
+                                                            [BP_CELL_ONE_STEP] = "at one step"};
+        for (int stage = BP_CELL_ITERATED; stage > BP_CELL_MISSING; stage--)
+            if (p->stages[stage] > 0)
+                printf(", %s %s", bp_grouped(p->stages[stage]).text, words[stage]);
+    }
+    printf(", peak memory %s%s\n", bp_size_format(peak_memory_bytes(), size),
+           s->model->synthetic ? " (synthetic model)" : "");
+}
+
 static enum bp_status report(const struct bp_args *args, const struct setup *s,
                              const struct bp_measure_progress *p, struct bp_err *err)
 {
-    uint64_t fresh = p->cells_done - p->cells_before;
     if (!bp_args_has(args, BP_OPT_JSON)) {
-        printf("%s: %zu of %zu matrices measured%s, %s cells now, %s before%s\n", s->options.path,
-               p->rows_done, p->rows_total, s->options.n_shards > 1 ? " of this shard" : "",
-               bp_grouped(fresh).text, bp_grouped(p->cells_before).text,
-               s->model->synthetic ? " (synthetic model)" : "");
+        report_words(s, p);
         return BP_OK;
     }
     struct bp_json_out out;
     bp_json_out_object(&out);
     bp_json_put_string(&out, out.root, "table", s->options.path);
+    bp_json_put_string(&out, out.root, "effort", bp_effort_name(s->options.effort));
     bp_json_put_u64(&out, out.root, "matrices_done", p->rows_done);
     bp_json_put_u64(&out, out.root, "matrices", p->rows_total);
-    bp_json_put_u64(&out, out.root, "cells_measured_now", fresh);
+    bp_json_put_u64(&out, out.root, "cells_measured_now", p->cells_done - p->cells_before);
     bp_json_put_u64(&out, out.root, "cells_measured_before", p->cells_before);
+    bp_json_put_u64(&out, out.root, "cells_iterated", p->stages[BP_CELL_ITERATED]);
+    bp_json_put_u64(&out, out.root, "cells_estimated", p->stages[BP_CELL_ESTIMATED]);
+    bp_json_put_u64(&out, out.root, "cells_one_step", p->stages[BP_CELL_ONE_STEP]);
+    bp_json_put_u64(&out, out.root, "peak_memory_bytes", peak_memory_bytes());
     bp_json_put_bool(&out, out.root, "synthetic", s->model->synthetic);
     char *text = bp_json_print(&out, true);
     bp_json_out_done(&out);
@@ -166,8 +204,12 @@ static enum bp_status measure(const struct bp_args *args, struct setup *s, struc
     if (status == BP_STOPPED)
         return bp_fail(
             err, status,
-            "stopped: %zu of %zu matrices are in %s; the same command goes on from there",
-            done.rows_done, done.rows_total, s->options.path);
+            "stopped: %zu of %zu matrices are %s %s; the same command goes on from there",
+            done.rows_done, done.rows_total,
+            done.phase == BP_PHASE_MEASURE    ? "in"
+            : done.phase == BP_PHASE_ONE_STEP ? "at one step in"
+                                              : "refined, all others at one step, in",
+            s->options.path);
     return status == BP_OK ? report(args, s, &done, err) : status;
 }
 
@@ -182,9 +224,9 @@ static enum bp_status run(const struct bp_args *args, struct bp_err *err)
 }
 
 static const enum bp_option options[] = {
-    BP_OPT_OUT,    BP_OPT_GRID,     BP_OPT_RANK,    BP_OPT_EFFORT,  BP_OPT_ITERATIONS,
-    BP_OPT_FISHER, BP_OPT_INCLUDE,  BP_OPT_EXCLUDE, BP_OPT_THREADS, BP_OPT_SEED,
-    BP_OPT_SHARD,  BP_OPT_PROGRESS, BP_OPT_FORCE,   BP_OPT_JSON,
+    BP_OPT_OUT,     BP_OPT_GRID,   BP_OPT_RANK,     BP_OPT_EFFORT,  BP_OPT_ITERATIONS,
+    BP_OPT_BACKEND, BP_OPT_FISHER, BP_OPT_INCLUDE,  BP_OPT_EXCLUDE, BP_OPT_THREADS,
+    BP_OPT_SEED,    BP_OPT_SHARD,  BP_OPT_PROGRESS, BP_OPT_FORCE,   BP_OPT_JSON,
 };
 
 const struct bp_command bp_command_measure = {
@@ -194,7 +236,12 @@ const struct bp_command bp_command_measure = {
     .summary = "measure the error table of a model folder or .safetensors file",
     .notes =
         "The table is valid at every instant: a run that was stopped or killed is continued by\n"
-        "the same command, and several shards may fill one file.",
+        "the same command, and several shards may fill one file, or one each for `bitplan merge`.\n"
+        "Without --shard the part is read from the variables of a Slurm array or step, Open MPI,\n"
+        "MPICH or Intel MPI, and so is the default of --threads; --shard 1/1 does all.\n"
+        "Efforts: exact is the authors' procedure cell by cell; full iterates every cell, faster;\n"
+        "balanced measures all cells at one step, iterates those that plans can rest on and\n"
+        "estimates the others; quick stops after the one step.",
     .options = options,
     .n_options = sizeof options / sizeof *options,
     .run = run,

@@ -24,28 +24,19 @@ static enum bp_status parse_solver(const struct bp_args *args, enum bp_solver *o
 struct budget_source {
     const struct bp_table *table;
     uint64_t params;
-    struct bp_memory_settings memory; /* what --total holds */
+    struct bp_memory_settings memory; /* what --total holds, and how low-rank parts are kept */
 };
 
 static enum bp_status read_source(const struct bp_args *args, const struct bp_table *table,
                                   struct budget_source *out, struct bp_err *err)
 {
-    static const struct {
-        enum bp_option option;
-        const char *key;
-    } settings[] = {{BP_OPT_CONTEXT, "context"}, {BP_OPT_BATCH, "batch"}};
+    static const enum bp_option settings[] = {BP_OPT_CONTEXT, BP_OPT_BATCH};
     *out = (struct budget_source){.table = table, .params = bp_table_params(table)};
-    bp_memory_settings_default(&out->memory);
-    out->memory.context = 0;
-    for (size_t i = 0; i < sizeof settings / sizeof *settings; i++) {
-        const char *text = bp_args_text(args, settings[i].option, NULL);
-        if (text && !bp_args_has(args, BP_OPT_TOTAL))
+    for (size_t i = 0; i < sizeof settings / sizeof *settings; i++)
+        if (bp_args_has(args, settings[i]) && !bp_args_has(args, BP_OPT_TOTAL))
             return bp_fail(err, BP_ERR_USAGE, "%s says what --total holds; give --total",
-                           bp_option_row(settings[i].option)->spelling);
-        if (text)
-            BP_TRY(bp_memory_settings_set(&out->memory, settings[i].key, text, err));
-    }
-    return BP_OK;
+                           bp_option_row(settings[i])->spelling);
+    return bp_cli_memory(args, &out->memory, err);
 }
 
 static enum bp_status parse_total(const char *text, const struct budget_source *source,
@@ -62,8 +53,10 @@ static enum bp_status parse_budget(const char *text, enum bp_option option,
 {
     if (option == BP_OPT_TOTAL)
         return parse_total(text, source, out, err);
-    return option == BP_OPT_SIZE ? bp_budget_parse_size(text, out, err)
-                                 : bp_budget_parse_bits(text, source->params, out, err);
+    BP_TRY(option == BP_OPT_SIZE ? bp_budget_parse_size(text, out, err)
+                                 : bp_budget_parse_bits(text, source->params, out, err));
+    out->low_rank_bits = (unsigned)source->memory.low_rank_bits;
+    return BP_OK;
 }
 
 /* Adds the comma-separated budgets of one value of an option. */
@@ -100,14 +93,16 @@ static enum bp_status read_budgets(const struct bp_args *args, const struct bp_t
                         "solve needs a budget: --bits 2.75, --size 2.2GiB or --total 24GiB");
 }
 
-/* Solves every budget before anything is printed: a failure in the third leaves no half output. */
-static enum bp_status solve_all(const struct bp_args *args, struct bp_planner *planner,
-                                const struct bp_budget *budgets, size_t n, enum bp_solver solver,
-                                struct bp_plan **plans, struct bp_err *err)
+/* Those of the budgets that count low-rank parts, or those that do not. */
+static enum bp_status solve_some(const struct bp_args *args, struct bp_planner *planner,
+                                 const struct bp_budget *budgets, size_t n, enum bp_solver solver,
+                                 struct bp_plan **plans, struct bp_err *err)
 {
     for (size_t i = 0; i < n; i++) {
         struct bp_progress progress;
         struct bp_planner_limits limits;
+        if (bp_budget_counted(&budgets[i]) != bp_planner_counted(planner))
+            continue;
         BP_TRY(bp_cli_planner_limits(args, planner, &progress, &limits, err));
         enum bp_status status =
             bp_planner_solve(planner, &budgets[i], solver, &limits, &plans[i], err);
@@ -116,6 +111,26 @@ static enum bp_status solve_all(const struct bp_args *args, struct bp_planner *p
             return status;
     }
     return BP_OK;
+}
+
+/* Solves every budget before anything is printed: a failure in the third leaves no half output. */
+static enum bp_status solve_all(const struct bp_args *args, struct bp_planner *planner,
+                                const struct bp_table *table, const struct bp_budget *budgets,
+                                size_t n, enum bp_solver solver, struct bp_plan **plans,
+                                struct bp_err *err)
+{
+    BP_TRY(solve_some(args, planner, budgets, n, solver, plans, err));
+    size_t i = 0;
+    while (i < n && !budgets[i].counts_low_rank)
+        i++;
+    if (i == n)
+        return BP_OK;
+    struct bp_planner *counting; /* all of one command line count at one precision */
+    BP_TRY(bp_planner_new_counting(table, bp_planner_constraints(planner),
+                                   bp_budget_counted(&budgets[i]), &counting, err));
+    enum bp_status status = solve_some(args, counting, budgets, n, solver, plans, err);
+    bp_planner_free(counting);
+    return status;
 }
 
 /* stability may be NULL. */
@@ -172,7 +187,7 @@ static enum bp_status solve(const struct bp_args *args, struct bp_planner *plann
     if (status == BP_OK)
         status = read_budgets(args, table, budgets, &n, err);
     if (status == BP_OK)
-        status = solve_all(args, planner, budgets, n, solver, plans, err);
+        status = solve_all(args, planner, table, budgets, n, solver, plans, err);
     if (status == BP_OK)
         status = bp_cli_stability(args, plans, n, &stability, err);
     if (status == BP_OK)
@@ -197,11 +212,11 @@ static enum bp_status run(const struct bp_args *args, struct bp_err *err)
 }
 
 static const enum bp_option options[] = {
-    BP_OPT_BITS,       BP_OPT_SIZE,     BP_OPT_TOTAL,     BP_OPT_CONTEXT,     BP_OPT_BATCH,
-    BP_OPT_GRID,       BP_OPT_PIN,      BP_OPT_BAN,       BP_OPT_FLOOR,       BP_OPT_CEIL,
-    BP_OPT_TIE,        BP_OPT_WEIGHT,   BP_OPT_OBJECTIVE, BP_OPT_MAX_CONFIGS, BP_OPT_LIMIT,
-    BP_OPT_TIME_LIMIT, BP_OPT_PROGRESS, BP_OPT_SOLVER,    BP_OPT_OUT,         BP_OPT_FORCE,
-    BP_OPT_JSON,       BP_OPT_PARTIAL,  BP_OPT_STABILITY,
+    BP_OPT_BITS,          BP_OPT_SIZE,       BP_OPT_TOTAL,    BP_OPT_CONTEXT,   BP_OPT_BATCH,
+    BP_OPT_LOW_RANK_BITS, BP_OPT_GRID,       BP_OPT_PIN,      BP_OPT_BAN,       BP_OPT_FLOOR,
+    BP_OPT_CEIL,          BP_OPT_TIE,        BP_OPT_WEIGHT,   BP_OPT_OBJECTIVE, BP_OPT_MAX_CONFIGS,
+    BP_OPT_LIMIT,         BP_OPT_TIME_LIMIT, BP_OPT_PROGRESS, BP_OPT_SOLVER,    BP_OPT_OUT,
+    BP_OPT_FORCE,         BP_OPT_JSON,       BP_OPT_PARTIAL,  BP_OPT_STABILITY,
 };
 
 const struct bp_command bp_command_solve = {
@@ -215,7 +230,10 @@ const struct bp_command bp_command_solve = {
         "--max-configs\n"
         "and --limit the proof may take long: --time-limit or Ctrl-C ends it with the best plan "
         "so\n"
-        "far and how far it may be from the optimum.",
+        "far and how far it may be from the optimum. Budgets are of storage; --total counts the\n"
+        "low-rank parts, too. Errors are those of low-rank parts as measured: what keeping them "
+        "in\n"
+        "8 bits adds is not in them.",
     .options = options,
     .n_options = sizeof options / sizeof *options,
     .run = run,

@@ -7,6 +7,7 @@
 #include "engine/frontier.h"
 #include "engine/json_write.h"
 #include "engine/mem.h"
+#include "engine/memory.h"
 #include "engine/planner.h"
 
 enum { MAX_STEPS = 100000 };
@@ -80,6 +81,8 @@ static enum bp_status solve(const struct bp_args *args, const struct range *r,
     const size_t n = count_of(r);
     struct bp_progress progress;
     struct bp_planner_limits limits;
+    struct bp_memory_settings memory;
+    BP_TRY(bp_cli_memory(args, &memory, err));
     BP_TRY(bp_cli_planner_limits(args, planner, &progress, &limits, err));
     struct bp_budget *budgets = bp_alloc(n, sizeof *budgets);
     enum bp_status status = budgets ? BP_OK : bp_fail_nomem(err);
@@ -88,6 +91,7 @@ static enum bp_status solve(const struct bp_args *args, const struct range *r,
         const uint64_t at = budget_at(r, i);
         snprintf(text, sizeof text, "%" PRIu64 ".%06" PRIu64, at / 1000000, at % 1000000);
         status = bp_budget_parse_bits(text, bp_table_params(table), &budgets[i], err);
+        budgets[i].low_rank_bits = (unsigned)memory.low_rank_bits;
     }
     if (status == BP_OK)
         status = bp_frontier_solve(planner, table, budgets, n, &limits, out, err);
@@ -231,11 +235,14 @@ static enum bp_status run(const struct bp_args *args, struct bp_err *err)
 }
 
 static const enum bp_option options[] = {
-    BP_OPT_FROM,      BP_OPT_TO,          BP_OPT_STEP,  BP_OPT_GRID,       BP_OPT_PIN,
-    BP_OPT_BAN,       BP_OPT_FLOOR,       BP_OPT_CEIL,  BP_OPT_TIE,        BP_OPT_WEIGHT,
-    BP_OPT_OBJECTIVE, BP_OPT_MAX_CONFIGS, BP_OPT_LIMIT, BP_OPT_TIME_LIMIT, BP_OPT_PROGRESS,
-    BP_OPT_OUT,       BP_OPT_FORCE,       BP_OPT_JSON,  BP_OPT_PARTIAL,    BP_OPT_POINTS,
-    BP_OPT_SVG,
+    BP_OPT_FROM,          BP_OPT_TO,         BP_OPT_STEP,
+    BP_OPT_GRID,          BP_OPT_PIN,        BP_OPT_BAN,
+    BP_OPT_FLOOR,         BP_OPT_CEIL,       BP_OPT_TIE,
+    BP_OPT_WEIGHT,        BP_OPT_OBJECTIVE,  BP_OPT_MAX_CONFIGS,
+    BP_OPT_LIMIT,         BP_OPT_TIME_LIMIT, BP_OPT_PROGRESS,
+    BP_OPT_OUT,           BP_OPT_FORCE,      BP_OPT_JSON,
+    BP_OPT_PARTIAL,       BP_OPT_POINTS,     BP_OPT_SVG,
+    BP_OPT_LOW_RANK_BITS,
 };
 
 const struct bp_command bp_command_sweep = {

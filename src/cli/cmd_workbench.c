@@ -42,9 +42,9 @@ static char *shipped_session(void)
 /* --- options as lines of the workbench's command line --- */
 
 static const enum bp_option edits[] = {
-    BP_OPT_GRID, BP_OPT_PIN,    BP_OPT_BAN,       BP_OPT_FLOOR,       BP_OPT_CEIL,
-    BP_OPT_TIE,  BP_OPT_WEIGHT, BP_OPT_OBJECTIVE, BP_OPT_MAX_CONFIGS, BP_OPT_LIMIT,
-    BP_OPT_BITS, BP_OPT_SIZE,   BP_OPT_TOTAL,
+    BP_OPT_GRID,          BP_OPT_PIN,    BP_OPT_BAN,       BP_OPT_FLOOR,       BP_OPT_CEIL,
+    BP_OPT_TIE,           BP_OPT_WEIGHT, BP_OPT_OBJECTIVE, BP_OPT_MAX_CONFIGS, BP_OPT_LIMIT,
+    BP_OPT_LOW_RANK_BITS, BP_OPT_BITS,   BP_OPT_SIZE,      BP_OPT_TOTAL,
 };
 enum { N_EDITS = sizeof edits / sizeof *edits };
 
@@ -113,6 +113,7 @@ static enum bp_status open_workbench(const struct bp_args *args, const char *pat
     };
     BP_TRY(bp_args_u64(args, BP_OPT_RANK, 0, 65536, &rank, err));
     BP_TRY(bp_args_u64(args, BP_OPT_THREADS, 1, BP_MAX_THREADS, &threads, err));
+    BP_TRY(bp_cli_effort(args, &call.effort, err));
     call.rank = rank;
     call.threads = (unsigned)threads;
     BP_TRY(read_lines(args, &call, &lines, err));
@@ -169,6 +170,14 @@ static enum bp_status set_budget(enum bp_option option, const char *text,
     return apply(session, &edit, err);
 }
 
+static enum bp_status set_precision(const char *text, struct bp_session *session,
+                                    struct bp_err *err)
+{
+    struct bp_edit edit = {.kind = BP_EDIT_MEMORY, .memory = session->memory};
+    BP_TRY(bp_memory_settings_set(&edit.memory, "low-rank-bits", text, err));
+    return apply(session, &edit, err);
+}
+
 /* The same options do the same to the plan whether it is shown or printed. */
 static enum bp_status apply_options(const struct bp_args *args, const struct bp_table *table,
                                     struct bp_session *session, struct bp_err *err)
@@ -182,7 +191,10 @@ static enum bp_status apply_options(const struct bp_args *args, const struct bp_
 #undef CONSTRAINT_OPTION
     };
     static const enum bp_option budgets[] = {BP_OPT_BITS, BP_OPT_SIZE, BP_OPT_TOTAL};
+    const char *precision = bp_args_text(args, BP_OPT_LOW_RANK_BITS, NULL);
     int cols, rows;
+    if (precision)
+        BP_TRY(set_precision(precision, session, err));
     for (size_t k = 0; k < sizeof kinds / sizeof *kinds; k++)
         for (size_t i = 0; i < args->n_values[kinds[k].option]; i++)
             BP_TRY(add_constraint(session, kinds[k].kind, args->values[kinds[k].option][i], err));
@@ -195,18 +207,23 @@ static enum bp_status apply_options(const struct bp_args *args, const struct bp_
     return BP_OK;
 }
 
-/* The session's own budget, or the one that the workbench would begin with. */
-static enum bp_status budget_of(const struct bp_session *session, const struct bp_table *table,
-                                const struct bp_planner *planner, struct bp_budget *out,
-                                struct bp_err *err)
+/* The session's own budget, or the one that the workbench would begin with, and a planner for it.
+ */
+static enum bp_status prepare(const struct bp_session *session, const struct bp_table *table,
+                              struct bp_budget *budget, struct bp_planner **planner,
+                              struct bp_err *err)
 {
     uint64_t least, most;
-    *out = session->budget;
-    if (out->asked > 0.0)
-        return bp_budget_resolve(out, table, &session->memory, err);
-    bp_planner_range(planner, &least, &most);
-    bp_budget_default(least, most, bp_table_params(table), out);
-    return BP_OK;
+    *budget = session->budget;
+    if (budget->asked > 0.0)
+        BP_TRY(bp_budget_resolve(budget, table, &session->memory, err));
+    BP_TRY(bp_planner_new_counting(table, &session->constraints, bp_budget_counted(budget), planner,
+                                   err));
+    if (budget->asked > 0.0)
+        return BP_OK;
+    bp_planner_range(*planner, &least, &most);
+    bp_budget_default(least, most, bp_table_params(table), budget);
+    return bp_budget_resolve(budget, table, &session->memory, err);
 }
 
 static enum bp_status print_plan(const struct bp_args *args, struct bp_session *session,
@@ -218,9 +235,7 @@ static enum bp_status print_plan(const struct bp_args *args, struct bp_session *
     struct bp_budget budget;
     enum bp_status status = apply_options(args, table, session, err);
     if (status == BP_OK)
-        status = bp_planner_new(table, &session->constraints, &planner, err);
-    if (status == BP_OK)
-        status = budget_of(session, table, planner, &budget, err);
+        status = prepare(session, table, &budget, &planner, err);
     if (status == BP_OK)
         status = bp_planner_solve(planner, &budget, BP_SOLVER_MCKP, NULL, &plan, err);
     if ((status == BP_OK || status == BP_LIMIT) && bp_args_has(args, BP_OPT_JSON)) {
@@ -300,11 +315,11 @@ static enum bp_status run(const struct bp_args *args, struct bp_err *err)
 }
 
 static const enum bp_option options[] = {
-    BP_OPT_BITS,      BP_OPT_SIZE,        BP_OPT_TOTAL, BP_OPT_GRID,    BP_OPT_PIN,
-    BP_OPT_BAN,       BP_OPT_FLOOR,       BP_OPT_CEIL,  BP_OPT_TIE,     BP_OPT_WEIGHT,
-    BP_OPT_OBJECTIVE, BP_OPT_MAX_CONFIGS, BP_OPT_LIMIT, BP_OPT_SCRIPT,  BP_OPT_DUMP,
-    BP_OPT_ASCII,     BP_OPT_COLORS,      BP_OPT_RANK,  BP_OPT_THREADS, BP_OPT_OUT,
-    BP_OPT_NO_MOUSE,  BP_OPT_JSON,
+    BP_OPT_BITS,      BP_OPT_SIZE,        BP_OPT_TOTAL,         BP_OPT_GRID,    BP_OPT_PIN,
+    BP_OPT_BAN,       BP_OPT_FLOOR,       BP_OPT_CEIL,          BP_OPT_TIE,     BP_OPT_WEIGHT,
+    BP_OPT_OBJECTIVE, BP_OPT_MAX_CONFIGS, BP_OPT_LIMIT,         BP_OPT_SCRIPT,  BP_OPT_DUMP,
+    BP_OPT_ASCII,     BP_OPT_COLORS,      BP_OPT_RANK,          BP_OPT_THREADS, BP_OPT_OUT,
+    BP_OPT_NO_MOUSE,  BP_OPT_JSON,        BP_OPT_LOW_RANK_BITS, BP_OPT_EFFORT,
 };
 
 const struct bp_command bp_command_workbench = {
@@ -316,7 +331,9 @@ const struct bp_command bp_command_workbench = {
     .notes =
         "`bitplan FILE` is the same; without FILE the shipped session opens. FILE is a table, a\n"
         "session, a plan, or a model, which is measured in the background into the table of -o\n"
-        "(--rank, --grid, --threads as for measure). Budget and constraints are set at the start.\n"
+        "(--rank, --grid, --effort, --threads as for measure). Budget and constraints are set at "
+        "the\n"
+        "start.\n"
         "With --script, --size 120x36 is the size of the frames. Where standard output is no\n"
         "terminal, the plan is printed in words. `?` on the screen lists keys and commands.",
     .options = options,

@@ -11,6 +11,8 @@
 #include <stdio.h>
 
 #include "cli/options.h"
+#include "engine/backend.h"
+#include "engine/table.h"
 
 struct bp_model_filter;
 struct bp_plan;
@@ -20,7 +22,7 @@ struct bp_table;
 struct bp_json_out;
 
 extern const struct bp_command bp_command_info, bp_command_measure, bp_command_solve,
-    bp_command_sweep, bp_command_verify, bp_command_sample, bp_command_workbench,
+    bp_command_sweep, bp_command_verify, bp_command_merge, bp_command_sample, bp_command_workbench,
     bp_command_decompose, bp_command_unpack;
 
 /* What the command line says of the workbench, which is not the command line's: main hands it on.
@@ -35,6 +37,7 @@ struct bp_workbench_call {
     bool ascii, mouse;
     const char *table_path, *grid; /* for measuring a model; NULL when not given */
     uint64_t rank;
+    enum bp_effort effort;
     unsigned threads;
 };
 
@@ -93,6 +96,9 @@ void bp_print_stability(const struct bp_stability *stability, FILE *out);
 /* The --include and --exclude of the command line; borrows the arguments. */
 struct bp_model_filter bp_cli_filter(const struct bp_args *args);
 
+/* --effort, balanced where it is not given. BP_ERR_USAGE. */
+enum bp_status bp_cli_effort(const struct bp_args *args, enum bp_effort *out, struct bp_err *err);
+
 /* The limits of a solve as the command line has them: --time-limit, the stop flag, and under
  * conditions beside the budget progress, for which p must live as long. BP_ERR_USAGE. */
 struct bp_planner_limits;
@@ -101,10 +107,25 @@ enum bp_status bp_cli_planner_limits(const struct bp_args *args, const struct bp
                                      struct bp_progress *p, struct bp_planner_limits *out,
                                      struct bp_err *err);
 
+/* The memory settings of a command line: --context, --batch, --low-rank-bits; without --context no
+ * KV cache. BP_ERR_USAGE. */
+struct bp_memory_settings;
+enum bp_status bp_cli_memory(const struct bp_args *args, struct bp_memory_settings *out,
+                             struct bp_err *err);
+
 /* Opens the table that the operand names and a planner under the constraints of the command line.
  * The planner borrows the table: free it first. With --partial *table is the measured part. */
 enum bp_status bp_cli_open_planner(const struct bp_args *args, struct bp_table **table,
                                    struct bp_planner **planner, struct bp_err *err);
+
+/* --backend, settled for this machine: cpu or cuda, and always cpu for the reference procedure
+ * (exact). Says on standard error, once, why auto does not take a device that is there.
+ * BP_ERR_FAILED with the reason why cuda cannot be used. */
+enum bp_status bp_cli_backend(const struct bp_args *args, bool exact, enum bp_backend_kind *out,
+                              struct bp_err *err);
+
+/* info --backends. */
+enum bp_status bp_cli_info_backends(const struct bp_args *args, struct bp_err *err);
 
 /* --- progress --- */
 
@@ -112,7 +133,8 @@ enum bp_progress_mode { BP_PROGRESS_BAR, BP_PROGRESS_PLAIN, BP_PROGRESS_JSON, BP
 
 struct bp_progress {
     enum bp_progress_mode mode;
-    const char *unit; /* "cells" */
+    const char *unit;  /* "cells" */
+    const char *phase; /* NULL where the work has one alone */
     double start, last;
     uint64_t before; /* done at the start: no part of the rate */
     bool complete;   /* the last report, done == total, was shown */
@@ -122,6 +144,9 @@ struct bp_progress {
 /* Reads --progress: auto is a bar on a terminal, else plain lines. */
 enum bp_status bp_progress_begin(struct bp_progress *p, const struct bp_args *args,
                                  const char *unit, struct bp_err *err);
+
+/* What the work is at, a constant text; a new phase counts and is timed from its beginning. */
+void bp_progress_phase(struct bp_progress *p, const char *phase);
 
 /* Shows done of total, `what` is in work (NULL = nothing to name). Draws at most ten times a second
  * (plain: every 30 s; json: every second). */

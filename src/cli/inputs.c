@@ -8,6 +8,7 @@
 #include "cli/commands.h"
 #include "engine/budget.h"
 #include "engine/constraints.h"
+#include "engine/memory.h"
 #include "engine/model.h"
 #include "engine/planner.h"
 
@@ -94,6 +95,25 @@ enum bp_status bp_cli_planner_limits(const struct bp_args *args, const struct bp
     return BP_OK;
 }
 
+enum bp_status bp_cli_memory(const struct bp_args *args, struct bp_memory_settings *out,
+                             struct bp_err *err)
+{
+    static const struct {
+        enum bp_option option;
+        const char *key;
+    } settings[] = {{BP_OPT_CONTEXT, "context"},
+                    {BP_OPT_BATCH, "batch"},
+                    {BP_OPT_LOW_RANK_BITS, "low-rank-bits"}};
+    bp_memory_settings_default(out);
+    out->context = 0;
+    for (size_t i = 0; i < sizeof settings / sizeof *settings; i++) {
+        const char *text = bp_args_text(args, settings[i].option, NULL);
+        if (text)
+            BP_TRY(bp_memory_settings_set(out, settings[i].key, text, err));
+    }
+    return BP_OK;
+}
+
 enum bp_status bp_cli_open_planner(const struct bp_args *args, struct bp_table **table,
                                    struct bp_planner **planner, struct bp_err *err)
 {
@@ -114,4 +134,13 @@ enum bp_status bp_cli_open_planner(const struct bp_args *args, struct bp_table *
         *table = bp_table_close(*table);
     bp_constraints_done(&constraints);
     return status;
+}
+
+enum bp_status bp_cli_effort(const struct bp_args *args, enum bp_effort *out, struct bp_err *err)
+{
+    const char *name = bp_args_text(args, BP_OPT_EFFORT, bp_effort_name(BP_EFFORT_BALANCED));
+    return bp_effort_parse(name, out)
+               ? BP_OK
+               : bp_fail(err, BP_ERR_USAGE,
+                         "--effort: '%s' is none of exact, full, balanced and quick", name);
 }

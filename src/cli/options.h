@@ -22,6 +22,8 @@
       "budget in bytes for all in memory: matrices, low-rank parts, the rest, KV cache")           \
     X(CONTEXT, "context", 0, "N", "tokens in the KV cache that --total holds (default 0: none)")   \
     X(BATCH, "batch", 0, "N", "sequences in that KV cache (default 1)")                            \
+    X(LOW_RANK_BITS, "low-rank-bits", 0, "B",                                                      \
+      "low-rank parts are kept in 8 (NF8), 16 (default) or 32 bits; decompose: as planned")        \
     X(FROM, "from", 0, "X", "first budget in bits/param (default: the least possible)")            \
     X(TO, "to", 0, "X", "last budget in bits/param (default: where nothing improves)")             \
     X(STEP, "step", 0, "X", "distance of the budgets in bits/param (default 0.25)")                \
@@ -45,12 +47,10 @@
     X(TIME_LIMIT, "time-limit", 0, "S",                                                            \
       "seconds for the proof under --max-configs and --limit (default 60)")                        \
     X(PARTIAL, "partial", 0, NULL, "plan the measured part of a table that is not finished")       \
-    X(EFFORT, "effort", 0, "E", "exact: every cell by the reference procedure (the only one yet)") \
+    X(EFFORT, "effort", 0, "E", "exact, full, balanced (default) or quick")                        \
     X(ITERATIONS, "iterations", 0, "T", "cap of the iterations a cell (default 100)")              \
     X(RANK, "rank", 0, "R[,R...]", "rank of the low-rank part, 0 for none (default 64)")           \
     X(EMIT, "emit", 0, "FORM[,FORM]", "what to write: hf (default), packed, bnb")                  \
-    X(LOW_RANK_BITS, "low-rank-bits", 0, "B",                                                      \
-      "bits of an element of the low-rank parts: 8 (NF8), 16 (BF16) or 32 (default: the plan's)")  \
     X(FISHER, "fisher", 0, "F", "weights of the error: a safetensors file or folder, same names")  \
     X(INCLUDE, "include", 0, "RE", "plan tensors whose name matches, too (may be repeated)")       \
     X(EXCLUDE, "exclude", 0, "RE",                                                                 \
@@ -60,8 +60,11 @@
       "how far the plan holds when every error is off by X percent at random")                     \
     X(SOLVER, "solver", 0, "S", "mckp: exact (default); glpk: a second opinion, slow")             \
     X(THREADS, "threads", 0, "N", "threads (default: all processors)")                             \
+    X(BACKEND, "backend", 0, "B",                                                                  \
+      "what computes: cpu (default), cuda, or auto: cuda where it can be used, else cpu")          \
+    X(BACKENDS, "backends", 0, NULL, "what can compute on this machine, and why CUDA cannot")      \
     X(SEED, "seed", 0, "S", "seed of the random numbers (default 0)")                              \
-    X(SHARD, "shard", 0, "I/N", "do part I (1..N) of N of the work into the same table")           \
+    X(SHARD, "shard", 0, "I/N", "do part I (1..N) of N of the work; auto: what Slurm or MPI say")  \
     X(PROGRESS, "progress", 0, "P", "auto (default), plain, json or none; on standard error")      \
     X(TABLE, "table", 0, "T", "the error table (default: the path in the plan)")                   \
     X(MODEL, "model", 0, "DIR", "check against this model, too")                                   \

@@ -39,6 +39,15 @@ enum bp_status bp_progress_begin(struct bp_progress *p, const struct bp_args *ar
     return BP_OK;
 }
 
+void bp_progress_phase(struct bp_progress *p, const char *phase)
+{
+    if (p->phase == phase)
+        return;
+    p->phase = phase;
+    p->before = UINT64_MAX;
+    p->complete = false;
+}
+
 static void format_duration(double seconds, char text[32])
 {
     if (!(seconds < 1e8)) /* unknown, or beyond what anybody waits for */
@@ -71,9 +80,9 @@ static void draw_bar(const struct bp_progress *p, uint64_t done, uint64_t total,
         bar[i] = i < full ? '#' : '.';
     bar[WIDTH] = '\0';
     columns = columns < MAX_LINE - 1 ? columns : MAX_LINE - 1;
-    snprintf(line, columns + 1, "[%s] %3.0f %%  %" PRIu64 "/%" PRIu64 " %s  %.3g/s  %s left  ", bar,
-             total ? 100.0 * (double)done / (double)total : 100.0, done, total, p->unit, rate,
-             left);
+    snprintf(line, columns + 1, "[%s] %3.0f %%  %" PRIu64 "/%" PRIu64 " %s  %.3g/s  %s left  %s%s",
+             bar, total ? 100.0 * (double)done / (double)total : 100.0, done, total, p->unit, rate,
+             left, p->phase ? p->phase : "", p->phase ? ": " : "");
     size_t used = strlen(line), room = columns - used;
     const struct bp_printable name = bp_printable(what ? what : "");
     size_t length = strlen(name.text);
@@ -91,6 +100,8 @@ static void print_json(const struct bp_progress *p, uint64_t done, uint64_t tota
     struct bp_json_out out;
     bp_json_out_object(&out);
     bp_json_put_string(&out, out.root, "unit", p->unit);
+    if (p->phase)
+        bp_json_put_string(&out, out.root, "phase", p->phase);
     bp_json_put_u64(&out, out.root, "done", done);
     bp_json_put_u64(&out, out.root, "total", total);
     bp_json_put_double(&out, out.root, "per_second", rate);
@@ -130,8 +141,9 @@ void bp_progress_show(struct bp_progress *p, uint64_t done, uint64_t total, cons
     } else if (p->mode == BP_PROGRESS_JSON) {
         print_json(p, done, total, rate, left_s, what);
     } else {
-        fprintf(stderr, "%" PRIu64 "/%" PRIu64 " %s, %.3g/s, %s left, at %s\n", done, total,
-                p->unit, rate, left, what ? bp_printable(what).text : "?");
+        fprintf(stderr, "%s%s%" PRIu64 "/%" PRIu64 " %s, %.3g/s, %s left, at %s\n",
+                p->phase ? p->phase : "", p->phase ? ": " : "", done, total, p->unit, rate, left,
+                what ? bp_printable(what).text : "?");
     }
 }
 

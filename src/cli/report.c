@@ -114,9 +114,9 @@ static void print_memory(const struct bp_plan *plan, FILE *out)
 {
     struct bp_ledger l = bp_plan_memory(plan);
     char a[BP_SIZE_TEXT], b[BP_SIZE_TEXT], c[BP_SIZE_TEXT], d[BP_SIZE_TEXT];
-    fprintf(out, "memory      quantized %s, low-rank %s at %d bits",
+    fprintf(out, "memory      quantized %s, low-rank %s at %u bits",
             bp_size_format(l.codes_and_scales_bytes + l.offsets_bytes, a),
-            bp_size_format(l.low_rank_bytes, b), BP_LOW_RANK_BITS);
+            bp_size_format(l.low_rank_bytes, b), bp_budget_precision(&plan->budget));
     if (l.outside_known)
         fprintf(out, ", everything else %s as stored: %s together\n",
                 bp_size_format(l.outside_bytes, c), bp_size_format(l.total_bytes, d));
@@ -137,7 +137,8 @@ static void print_budget(const struct bp_budget *b, FILE *out)
                 bp_grouped(b->context).text, bp_grouped(b->kv_bits).text);
     else
         fprintf(out, "no KV cache");
-    fprintf(out, " = %s bits for the matrices\n", bp_grouped(b->bits).text);
+    fprintf(out, " = %s bits for the matrices%s\n", bp_grouped(b->bits).text,
+            b->counts_low_rank ? " with their low-rank parts" : "");
 }
 
 void bp_print_plan(const struct bp_plan *plan, FILE *out)
@@ -154,6 +155,9 @@ void bp_print_plan(const struct bp_plan *plan, FILE *out)
     fprintf(out, "plan        %.4f bits/param = %s bits, %.4f effective with the low-rank parts\n",
             bp_plan_bits_per_param(plan), bp_grouped(plan->storage_bits).text,
             bp_plan_effective_bits_per_param(plan));
+    if (plan->budget.unit == BP_BUDGET_TOTAL_BYTES)
+        fprintf(out, "takes       %" PRIu64 " bytes for everything in memory\n",
+                bp_budget_total_for(&plan->budget, bp_plan_spent_bits(plan)));
     fprintf(out, "error       %.9g", plan->error);
     if (isfinite(plan->relative_error))
         fprintf(out, ", relative %.4g (1 = keeping nothing)", plan->relative_error);

@@ -3,7 +3,6 @@
 #include <stdlib.h>
 
 #include "cli/commands.h"
-#include "engine/budget.h"
 #include "engine/mem.h"
 #include "engine/printable.h"
 #include "engine/stability.h"
@@ -19,15 +18,14 @@ struct bp_stability *bp_cli_stability_free(struct bp_stability *list, size_t n)
 enum bp_status bp_cli_stability(const struct bp_args *args, struct bp_plan *const *plans, size_t n,
                                 struct bp_stability **out, struct bp_err *err)
 {
-    const char *text = bp_args_text(args, BP_OPT_STABILITY, NULL), *end;
-    struct bp_decimal decimal;
+    const char *text = bp_args_text(args, BP_OPT_STABILITY, NULL);
+    double noise;
     *out = NULL;
     if (!text)
         return BP_OK;
-    const double noise = strtod(text, NULL);
-    if (!bp_decimal_parse(text, &decimal, &end) || *end || !(noise > 0.0) || noise > 100.0)
-        return bp_fail(err, BP_ERR_USAGE,
-                       "--stability: '%s' is no percentage above 0 and at most 100", text);
+    const enum bp_status parsed = bp_stability_parse(text, &noise, err);
+    if (parsed != BP_OK)
+        return bp_fail_in(err, parsed, "--stability");
     struct bp_stability *list = bp_alloc_zero(n, sizeof *list);
     if (!list)
         return bp_fail_nomem(err);
@@ -37,7 +35,10 @@ enum bp_status bp_cli_stability(const struct bp_args *args, struct bp_plan *cons
         enum bp_status status = bp_stability_test(plans[i], noise, &limits, &list[i], err);
         if (status != BP_OK) {
             bp_cli_stability_free(list, n);
-            return status;
+            if (status != BP_STOPPED)
+                return status;
+            fprintf(stderr, "bitplan: --stability was stopped, and is left out\n");
+            return BP_OK;
         }
     }
     *out = list;

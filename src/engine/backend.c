@@ -1,5 +1,43 @@
 #include "engine/backend.h"
 
+#include <string.h>
+
+#include "engine/backend_cuda.h"
+
+bool bp_backend_kind_parse(const char *word, enum bp_backend_kind *out)
+{
+    static const char *const words[] = {
+        [BP_BACKEND_CPU] = "cpu", [BP_BACKEND_CUDA] = "cuda", [BP_BACKEND_AUTO] = "auto"};
+    for (int i = 0; i <= BP_BACKEND_AUTO; i++)
+        if (strcmp(word, words[i]) == 0) {
+            *out = (enum bp_backend_kind)i;
+            return true;
+        }
+    return false;
+}
+
+enum bp_backend_kind bp_backend_auto(struct bp_err *why)
+{
+    struct bp_cuda_look look;
+    bp_cuda_look(&look);
+    why->text[0] = '\0';
+    if (look.cause == BP_CUDA_USABLE)
+        return BP_BACKEND_CUDA;
+    if (bp_cuda_half_working(&look))
+        bp_fail(why, BP_OK, "%s", look.reason);
+    return BP_BACKEND_CPU;
+}
+
+enum bp_status bp_backend_new(enum bp_backend_kind kind, const struct bp_backend_limits *limits,
+                              unsigned threads, struct bp_backend *out, struct bp_err *err)
+{
+    struct bp_err why;
+    if (kind == BP_BACKEND_AUTO)
+        kind = bp_backend_auto(&why);
+    return kind == BP_BACKEND_CUDA ? bp_backend_cuda_new(limits, out, err)
+                                   : bp_backend_cpu_new(limits, threads, out, err);
+}
+
 void bp_backend_free(struct bp_backend *b)
 {
     if (b->ops)

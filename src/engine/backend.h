@@ -16,6 +16,7 @@
 #define BP_ENGINE_BACKEND_H
 
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -66,6 +67,22 @@ struct bp_backend_ops {
 /* The backend in the program. threads >= 1. Sets BLAS to one thread for the whole process. */
 enum bp_status bp_backend_cpu_new(const struct bp_backend_limits *limits, unsigned threads,
                                   struct bp_backend *out, struct bp_err *err);
+
+enum bp_backend_kind { BP_BACKEND_CPU, BP_BACKEND_CUDA, BP_BACKEND_AUTO };
+
+/* "cpu", "cuda", "auto". False for other words. */
+bool bp_backend_kind_parse(const char *word, enum bp_backend_kind *out);
+
+/* What auto means on this machine: cuda where there is a device that can be used, else cpu. `why`
+ * gets a line when the machine has a device (or a driver that should start) and it is not used,
+ * else
+ * "". */
+enum bp_backend_kind bp_backend_auto(struct bp_err *why);
+
+/* The backend of that kind; threads are the CPU's. BP_ERR_FAILED with the reason why CUDA cannot be
+ * used, when it was asked for by name. */
+enum bp_status bp_backend_new(enum bp_backend_kind kind, const struct bp_backend_limits *limits,
+                              unsigned threads, struct bp_backend *out, struct bp_err *err);
 
 /* Takes one that was never made (all zero) too. */
 void bp_backend_free(struct bp_backend *backend);

@@ -1,84 +1,98 @@
-/* The CPU's backend: configs of a matrix are shared out over threads. */
+/* The CPU's backend: the configs of a matrix are shared out over threads, a family (configs that
+ * differ in b2 alone) at a time. */
 #include <stdlib.h>
 
 #include "engine/backend.h"
+#include "engine/lq_fast.h"
 #include "engine/mem.h"
+#include "engine/one_step.h"
 #include "engine/parallel.h"
 
 struct cpu {
     unsigned threads;
-    struct bp_lq_work **work; /* [threads] */
-    struct bp_lq_matrix matrix;
-    uint32_t rank;
-    uint64_t seed;
+    struct bp_lq_start *start;
+    struct bp_lq_fast_work **work; /* [threads] */
 };
 
 static void cpu_free(void *state)
 {
     struct cpu *cpu = state;
     for (unsigned t = 0; cpu->work && t < cpu->threads; t++)
-        bp_lq_work_free(cpu->work[t]);
+        bp_lq_fast_work_free(cpu->work[t]);
     free(cpu->work);
+    bp_lq_start_free(cpu->start);
     free(cpu);
 }
 
 static enum bp_status cpu_load(void *state, const struct bp_lq_matrix *matrix, uint32_t rank,
                                uint64_t seed, struct bp_err *err)
 {
-    (void)err;
     struct cpu *cpu = state;
-    cpu->matrix = *matrix;
-    cpu->rank = rank;
-    cpu->seed = seed;
-    return BP_OK;
+    return bp_lq_start_make(cpu->start, matrix, rank, seed, cpu->threads, err);
 }
+
+/* --- many configs --- */
+
+struct family {
+    struct bp_config configs[BP_N_SCALE_TYPES];
+    size_t at[BP_N_SCALE_TYPES]; /* their places in the call's arrays */
+    size_t n;
+};
 
 /* One call's worth of configs. */
 struct batch {
     struct cpu *cpu;
-    const struct bp_config *configs;
-    struct bp_lq_options options;
+    struct bp_lq_fast_options options;
     const struct bp_backend_watch *watch;
+    struct family *families;
     atomic_size_t finished;
     double *error;
     uint16_t *ran;
 };
 
-static enum bp_status one_config(void *ctx, size_t i, unsigned worker, struct bp_err *err)
+/* families [n] from configs [n]; returns how many there are. */
+static size_t group(const struct bp_config *configs, size_t n, struct family *families)
+{
+    size_t n_families = 0;
+    for (size_t i = 0; i < n; i++) {
+        size_t f = 0;
+        while (f < n_families && !(families[f].n < BP_N_SCALE_TYPES &&
+                                   bp_lq_fast_same_family(&families[f].configs[0], &configs[i])))
+            f++;
+        if (f == n_families)
+            families[n_families++].n = 0;
+        families[f].at[families[f].n] = i;
+        families[f].configs[families[f].n++] = configs[i];
+    }
+    return n_families;
+}
+
+static enum bp_status one_family(void *ctx, size_t i, unsigned worker, struct bp_err *err)
 {
     struct batch *batch = ctx;
     const struct bp_backend_watch *watch = batch->watch;
-    struct bp_lq_result result;
-    if (watch && watch->stop && atomic_load(watch->stop))
-        return BP_STOPPED;
-    BP_TRY(bp_lq_decompose(batch->cpu->work[worker], &batch->cpu->matrix, &batch->configs[i],
-                           &batch->options, NULL, NULL, &result, err));
-    batch->error[i] = result.error;
-    if (batch->ran)
-        batch->ran[i] = (uint16_t)result.iterations;
-    size_t finished = atomic_fetch_add(&batch->finished, 1) + 1;
+    const struct family *f = &batch->families[i];
+    struct bp_lq_result results[BP_N_SCALE_TYPES];
+    BP_TRY(bp_lq_fast_decompose(batch->cpu->work[worker], batch->cpu->start, f->configs, f->n,
+                                &batch->options, NULL, results, err));
+    for (size_t j = 0; j < f->n; j++) {
+        batch->error[f->at[j]] = results[j].error;
+        if (batch->ran)
+            batch->ran[f->at[j]] = (uint16_t)results[j].iterations;
+    }
+    size_t finished = atomic_fetch_add(&batch->finished, f->n) + f->n;
     if (worker == 0 && watch && watch->done)
         watch->done(watch->ctx, finished);
     return BP_OK;
-}
-
-static enum bp_status run_batch(struct cpu *cpu, const struct bp_config *configs, size_t n,
-                                uint32_t rank, uint32_t iterations,
-                                const struct bp_backend_watch *watch, double *error, uint16_t *ran,
-                                struct bp_err *err)
-{
-    struct batch batch = {
-        .cpu = cpu, .configs = configs, .watch = watch, .error = error, .ran = ran};
-    batch.options =
-        (struct bp_lq_options){.rank = rank, .iterations = iterations, .seed = cpu->seed};
-    return bp_parallel_for(n, cpu->threads, one_config, &batch, err);
 }
 
 static enum bp_status cpu_plain(void *state, const struct bp_config *configs, size_t n,
                                 const struct bp_backend_watch *watch, double *error,
                                 struct bp_err *err)
 {
-    return run_batch(state, configs, n, 0, 1, watch, error, NULL, err);
+    struct cpu *cpu = state;
+    return bp_one_step(&cpu->start->matrix, NULL, NULL, 0, configs, n, cpu->threads, watch, error,
+                       err);
 }
 
 static enum bp_status cpu_one_step(void *state, const struct bp_config *configs, size_t n,
@@ -86,7 +100,8 @@ static enum bp_status cpu_one_step(void *state, const struct bp_config *configs,
                                    struct bp_err *err)
 {
     struct cpu *cpu = state;
-    return run_batch(cpu, configs, n, cpu->rank, 1, watch, error, NULL, err);
+    const struct bp_lq_start *s = cpu->start;
+    return bp_one_step(&s->matrix, s->L1, s->L2, s->r, configs, n, cpu->threads, watch, error, err);
 }
 
 static enum bp_status cpu_iterate(void *state, const struct bp_config *configs, size_t n,
@@ -94,7 +109,21 @@ static enum bp_status cpu_iterate(void *state, const struct bp_config *configs, 
                                   double *error, uint16_t *ran, struct bp_err *err)
 {
     struct cpu *cpu = state;
-    return run_batch(cpu, configs, n, cpu->rank, max_iterations, watch, error, ran, err);
+    struct batch batch = {.cpu = cpu, .watch = watch, .error = error, .ran = ran};
+    if (cpu->start->r == 0 || max_iterations == 1) {
+        for (size_t i = 0; ran && i < n; i++)
+            ran[i] = cpu->start->r > 0;
+        return cpu_one_step(state, configs, n, watch, error, err);
+    }
+    batch.options = (struct bp_lq_fast_options){.max_iterations = max_iterations,
+                                                .stop = watch ? watch->stop : NULL};
+    batch.families = bp_alloc(n, sizeof *batch.families);
+    if (!batch.families)
+        return bp_fail_nomem(err);
+    size_t n_families = group(configs, n, batch.families);
+    enum bp_status status = bp_parallel_for(n_families, cpu->threads, one_family, &batch, err);
+    free(batch.families);
+    return status;
 }
 
 static enum bp_status cpu_decompose(void *state, const struct bp_config *config,
@@ -102,9 +131,9 @@ static enum bp_status cpu_decompose(void *state, const struct bp_config *config,
                                     struct bp_lq_result *result, struct bp_err *err)
 {
     struct cpu *cpu = state;
-    struct bp_lq_options options = {cpu->rank, max_iterations, cpu->seed};
-    return bp_lq_decompose(cpu->work[0], &cpu->matrix, config, &options, factors, NULL, result,
-                           err);
+    const struct bp_lq_fast_options options = {.max_iterations = max_iterations};
+    return bp_lq_fast_decompose(cpu->work[0], cpu->start, config, 1, &options, factors, result,
+                                err);
 }
 
 static const struct bp_backend_ops cpu_ops = {.free = cpu_free,
@@ -125,9 +154,11 @@ enum bp_status bp_backend_cpu_new(const struct bp_backend_limits *limits, unsign
     cpu->threads = threads;
     cpu->work = bp_alloc_zero(threads, sizeof *cpu->work);
     enum bp_status status = cpu->work ? BP_OK : bp_fail_nomem(err);
+    if (status == BP_OK)
+        status = bp_lq_start_new(limits->d_max, limits->k_max, limits->r_max, &cpu->start, err);
     for (unsigned t = 0; status == BP_OK && t < threads; t++)
-        status = bp_lq_work_new(limits->d_max, limits->k_max, limits->n_max, limits->r_max,
-                                limits->B0_min, BP_SVD_RANDOMIZED, &cpu->work[t], err);
+        status =
+            bp_lq_fast_work_new(limits->d_max, limits->k_max, limits->r_max, &cpu->work[t], err);
     if (status != BP_OK) {
         cpu_free(cpu);
         return status;

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "engine/json_write.h"
+#include "engine/low_rank.h"
 
 __extension__ typedef unsigned __int128 u128;
 
@@ -45,6 +46,22 @@ static int times_floor(struct bp_decimal value, uint64_t factor, uint64_t *out)
         return 0;
     *out = (uint64_t)product;
     return 1;
+}
+
+unsigned bp_budget_precision(const struct bp_budget *budget)
+{
+    return budget->low_rank_bits ? budget->low_rank_bits : BP_LOW_RANK_STANDARD;
+}
+
+unsigned bp_budget_counted(const struct bp_budget *budget)
+{
+    return budget->counts_low_rank ? bp_budget_precision(budget) : 0;
+}
+
+uint64_t bp_budget_total_for(const struct bp_budget *budget, uint64_t bits)
+{
+    /* What runs beside is whole bytes, and so are the budget's bits. */
+    return (uint64_t)budget->asked - budget->bits / 8 + (bits + 7) / 8;
 }
 
 const char *bp_budget_unit_name(enum bp_budget_unit unit)

@@ -94,7 +94,7 @@ static enum bp_status make_benches(struct run *run, struct bp_err *err)
         return bp_fail_nomem(err);
     if (!run->exact) {
         const struct bp_backend_limits limits = {x.d, x.k, x.n, x.rank, x.B0};
-        BP_TRY(bp_backend_cpu_new(&limits, o->threads, &run->backend, err));
+        BP_TRY(bp_backend_new(o->backend, &limits, o->threads, &run->backend, err));
     }
     for (unsigned w = 0; w < run->n_benches; w++) {
         struct bench *b = &run->benches[w];

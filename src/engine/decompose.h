@@ -4,7 +4,7 @@
  *
  * Of a plan whose table was measured with effort `exact` the decomposition is the reference
  * procedure's with the table's seed and iterations, so that on the same kind of machine the error
- * is the plan's to the bit; otherwise it is the CPU backend's. When all is written, every matrix is
+ * is the plan's to the bit; otherwise it is a backend's. When all is written, every matrix is
  * read back from the files and its error computed again.
  */
 #ifndef BP_ENGINE_DECOMPOSE_H
@@ -15,6 +15,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "engine/backend.h"
 #include "engine/err.h"
 #include "engine/output_check.h"
 
@@ -37,6 +38,7 @@ struct bp_decompose_options {
     unsigned emits;                /* set of enum bp_emit, not empty */
     unsigned low_rank_bits;        /* 8, 16 or 32 */
     unsigned threads;              /* >= 1 */
+    enum bp_backend_kind backend;  /* unless the plan's effort is exact */
     bool replace;
     const atomic_bool *stop; /* may be NULL */
     /* On the calling thread, after each of its matrices; may be NULL. */

@@ -43,9 +43,9 @@ struct bp_frontier {
     size_t n_baselines;
 };
 
-/* Solves each of budgets [n], n >= 1, ascending. limits (may be NULL) hold for each solve. Fails as
- * bp_planner_solve does; a solve that ends without a proof leaves a sample that is not optimal.
- * bp_frontier_done in any case. */
+/* Solves each of budgets [n], n >= 1, ascending, none of which counts low-rank parts. limits (may
+ * be NULL) hold for each solve. Fails as bp_planner_solve does; a solve that ends without a proof
+ * leaves a sample that is not optimal. bp_frontier_done in any case. */
 enum bp_status bp_frontier_solve(struct bp_planner *planner, const struct bp_table *table,
                                  const struct bp_budget *budgets, size_t n,
                                  const struct bp_planner_limits *limits, struct bp_frontier *out,

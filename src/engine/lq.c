@@ -101,8 +101,7 @@ static void roots_of_means(const double *sums, uint64_t n, uint64_t count, float
     }
 }
 
-/* D_row [d] and D_col [k] of Algorithm 4. */
-static bool fisher_scales(const struct bp_lq_matrix *m, float *row, float *col)
+bool bp_lq_fisher_scales(const struct bp_lq_matrix *m, float *row, float *col)
 {
     double *sums = calloc(m->d + m->k, sizeof *sums);
     if (!sums)
@@ -226,7 +225,7 @@ enum bp_status bp_lq_decompose(struct bp_lq_work *w, const struct bp_lq_matrix *
                    ? BP_OK
                    : bp_fail(err, BP_ERR_FAILED, "the error left the range of numbers");
     }
-    if (m->F && !fisher_scales(m, w->row, w->col))
+    if (m->F && !bp_lq_fisher_scales(m, w->row, w->col))
         return bp_fail_nomem(err);
     BP_TRY(iterate(w, m, config, options, trace, result, err));
     if (factors)

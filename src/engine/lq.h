@@ -14,6 +14,7 @@
 #ifndef BP_ENGINE_LQ_H
 #define BP_ENGINE_LQ_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "engine/config.h"
@@ -65,6 +66,9 @@ enum bp_status bp_lq_decompose(struct bp_lq_work *work, const struct bp_lq_matri
                                const struct bp_config *config, const struct bp_lq_options *options,
                                const struct bp_lq_factors *factors, double *trace,
                                struct bp_lq_result *result, struct bp_err *err);
+
+/* D_row [d] and D_col [k] of Algorithm 4 from matrix->F, all positive. False: out of memory. */
+bool bp_lq_fisher_scales(const struct bp_lq_matrix *matrix, float *row, float *col);
 
 /* The error of keeping nothing: sum of F W^2. */
 double bp_lq_norm(const struct bp_lq_matrix *matrix);

@@ -8,28 +8,20 @@
 
 #include "engine/fisher.h"
 #include "engine/lq.h"
+#include "engine/measure_impl.h"
 #include "engine/mem.h"
-#include "engine/parallel.h"
-#include "engine/printable.h"
 #include "engine/safetensors.h"
 #include "engine/table.h"
 
-/* The run: the options, the table it fills and one matrix's worth of buffers. */
-struct job {
-    const struct bp_measure_options *options;
-    struct bp_table *want;  /* the work asked for, by hand */
-    struct bp_table *table; /* the file, open */
-    struct bp_table_writer *writer;
-    struct bp_lq_work **work; /* [threads] */
-    float *W, *F;             /* [largest d * k]; F NULL without weights */
-    double *error;            /* [n_candidates] the row in hand */
-    uint16_t *iterations;     /* [n_candidates] */
-    double baseline[BP_N_BASELINES];
-    uint8_t *mine; /* [n_matrices] 1 = this shard's */
-    size_t row;
-    atomic_uint_fast64_t row_cells; /* finished in the row in hand */
-    struct bp_measure_progress progress;
-};
+const char *bp_measure_phase_name(enum bp_measure_phase phase)
+{
+    static const char *const names[BP_N_MEASURE_PHASES] = {
+#define PHASE_NAME(id, name) name,
+        BP_MEASURE_PHASES(PHASE_NAME)
+#undef PHASE_NAME
+    };
+    return names[phase];
+}
 
 /* --- the work asked for --- */
 
@@ -88,12 +80,13 @@ static enum bp_status describe(const struct bp_measure_options *o, struct bp_tab
     a->weighting_fingerprint = bp_strdup(o->fisher ? o->fisher->fingerprint : "");
     a->model_name = bp_strdup(o->model->name);
     a->model_fingerprint = bp_strdup(o->model->fingerprint);
-    a->effort = bp_strdup("exact");
+    a->effort = bp_strdup(bp_effort_name(o->effort));
+    a->on_cuda = o->effort != BP_EFFORT_EXACT && o->backend == BP_BACKEND_CUDA;
     a->params = o->model->params;
     a->params_outside = o->model->params - o->model->params_planned;
     a->bytes_outside = o->model->bytes_outside;
     a->synthetic = o->model->synthetic;
-    a->iterations = o->iterations;
+    a->iterations = o->effort == BP_EFFORT_QUICK ? 1 : o->iterations;
     a->oversampling = BP_SVD_OVERSAMPLING;
     a->power_iterations = BP_SVD_POWER_ITERATIONS;
     a->seed = o->seed;
@@ -106,7 +99,7 @@ static enum bp_status describe(const struct bp_measure_options *o, struct bp_tab
 /* --- the file --- */
 
 /* Opens the table at the path when there is one to continue. */
-static enum bp_status open_existing(struct job *job, struct bp_err *err)
+static enum bp_status open_existing(struct bp_measure_job *job, struct bp_err *err)
 {
     const struct bp_measure_options *o = job->options;
     bool is_table;
@@ -124,7 +117,7 @@ static enum bp_status open_existing(struct job *job, struct bp_err *err)
 
 /* Creates the table and opens it. Two shards that start at once both find it missing: one creates
  * it, the other's attempt is refused and it opens the first's. */
-static enum bp_status create_new(struct job *job, struct bp_err *err)
+static enum bp_status create_new(struct bp_measure_job *job, struct bp_err *err)
 {
     const struct bp_measure_options *o = job->options;
     enum bp_status status = bp_table_create(job->want, o->path, o->replace, err);
@@ -137,7 +130,7 @@ static enum bp_status create_new(struct job *job, struct bp_err *err)
 /* --- shards --- */
 
 struct weighed {
-    uint64_t size;
+    double size; /* exact: elements, below 2^53 */
     size_t row;
 };
 
@@ -151,7 +144,7 @@ static int larger_first(const void *a, const void *b)
 
 /* Shares the rows out by size: the largest first, each to the shard with the least so far. Depends
  * on the matrices alone, so that every shard computes the same. */
-static enum bp_status choose_rows(struct job *job, struct bp_err *err)
+static enum bp_status choose_rows(struct bp_measure_job *job, struct bp_err *err)
 {
     const struct bp_measure_options *o = job->options;
     size_t n = job->want->n_matrices;
@@ -162,7 +155,8 @@ static enum bp_status choose_rows(struct job *job, struct bp_err *err)
     if (!job->mine || !rows || !load)
         status = bp_fail_nomem(err);
     for (size_t i = 0; status == BP_OK && i < n; i++)
-        rows[i] = (struct weighed){job->want->matrices[i].d * job->want->matrices[i].k, i};
+        rows[i] = (struct weighed){
+            (double)job->want->matrices[i].d * (double)job->want->matrices[i].k, i};
     if (status == BP_OK)
         qsort(rows, n, sizeof *rows, larger_first);
     for (size_t i = 0; status == BP_OK && i < n; i++) {
@@ -170,7 +164,7 @@ static enum bp_status choose_rows(struct job *job, struct bp_err *err)
         for (uint32_t s = 1; s < o->n_shards; s++)
             if (load[s] < load[least])
                 least = s;
-        load[least] += rows[i].size;
+        load[least] += (uint64_t)rows[i].size;
         job->mine[rows[i].row] = least == o->shard - 1;
     }
     free(rows);
@@ -178,15 +172,15 @@ static enum bp_status choose_rows(struct job *job, struct bp_err *err)
     return status;
 }
 
-/* --- cells --- */
+/* --- rows --- */
 
-static struct bp_lq_matrix matrix_in_hand(const struct job *job)
+struct bp_lq_matrix bp_measure_matrix(const struct bp_measure_job *job)
 {
     const struct bp_table_matrix *m = &job->want->matrices[job->row];
     return (struct bp_lq_matrix){job->W, job->F, m->d, m->k, m->name};
 }
 
-static void tell(struct job *job)
+void bp_measure_tell(struct bp_measure_job *job)
 {
     const struct bp_measure_options *o = job->options;
     if (!o->progress)
@@ -197,183 +191,238 @@ static void tell(struct job *job)
     o->progress(o->progress_ctx, &now);
 }
 
-/* One cell of the row in hand: candidate j, or one of the baselines behind the candidates. */
-static enum bp_status measure_cell(void *ctx, size_t j, unsigned worker, struct bp_err *err)
+static bool is_exact(const struct bp_measure_job *job)
 {
-    struct job *job = ctx;
-    const struct bp_measure_options *o = job->options;
-    if (o->stop && atomic_load(o->stop))
-        return BP_STOPPED;
-    const size_t C = job->want->n_candidates;
-    const bool baseline = j >= C;
-    const struct bp_config *config = !baseline ? &job->want->candidates[j].config
-                                     : j == C  ? &bp_config_nf4
-                                               : &bp_config_nf3;
-    struct bp_lq_matrix m = matrix_in_hand(job);
-    struct bp_lq_options options = {.rank = baseline ? 0 : job->want->candidates[j].rank,
-                                    .iterations = o->iterations,
-                                    .seed = o->seed};
-    struct bp_lq_result result;
-    enum bp_status status =
-        bp_lq_decompose(job->work[worker], &m, config, &options, NULL, NULL, &result, err);
-    if (status != BP_OK) {
-        char text[BP_CONFIG_TEXT];
-        return bp_fail_in(err, status, "matrix %s, config %s", bp_printable(m.name).text,
-                          bp_config_format(config, text));
-    }
-    if (baseline) {
-        job->baseline[j - C] = result.error;
-        return BP_OK;
-    }
-    job->error[j] = result.error;
-    job->iterations[j] = (uint16_t)result.iterations;
-    atomic_fetch_add(&job->row_cells, 1);
-    if (worker == 0)
-        tell(job);
-    return BP_OK;
+    return job->options->effort == BP_EFFORT_EXACT;
 }
 
-/* --- the run --- */
-
-static bool row_is_whole(const struct job *job, size_t i)
+/* The stage that no cell of a row is below when a phase is through with it. */
+static enum bp_cell_stage goal(enum bp_measure_phase phase)
 {
-    return job->table && bp_table_measured_in_row(job->table, i) == job->want->n_candidates;
+    return phase == BP_PHASE_ONE_STEP ? BP_CELL_ONE_STEP : BP_CELL_ESTIMATED;
 }
 
-static bool row_is_to_do(const struct job *job, size_t i)
+static bool row_is_to_do(const struct bp_measure_job *job, size_t i, enum bp_cell_stage stage)
 {
-    return job->mine[i] && !row_is_whole(job, i);
+    uint32_t behind = 0;
+    for (int s = 0; s < (int)stage; s++)
+        behind += job->cells[i * BP_N_CELL_STAGES + s];
+    return job->mine[i] && behind > 0;
 }
 
-static enum bp_status read_row(struct job *job, size_t i, struct bp_err *err)
+static enum bp_status read_row(struct bp_measure_job *job, size_t i, struct bp_err *err)
 {
     BP_TRY(bp_model_read(job->options->model, i, job->W, err));
     return job->F ? bp_fisher_read(job->options->fisher, job->options->model, i, job->F, err)
                   : BP_OK;
 }
 
+/* The phase that ends the work. */
+static enum bp_measure_phase last_phase(const struct bp_measure_job *job)
+{
+    return is_exact(job)                             ? BP_PHASE_MEASURE
+           : job->options->effort == BP_EFFORT_QUICK ? BP_PHASE_ONE_STEP
+                                                     : BP_PHASE_REFINE;
+}
+
 /* One pass over what will be measured: a bad weight is better found now than after hours. */
-static enum bp_status check_inputs(struct job *job, struct bp_err *err)
+static enum bp_status check_inputs(struct bp_measure_job *job, struct bp_err *err)
 {
     for (size_t i = 0; i < job->want->n_matrices; i++)
-        if (row_is_to_do(job, i))
+        if (row_is_to_do(job, i, goal(last_phase(job))))
             BP_TRY(read_row(job, i, err));
     return BP_OK;
 }
 
-static void count_before(struct job *job)
+/* Takes down how far a cell of row i is on disk, and its error. */
+static void note_cell(struct bp_measure_job *job, size_t i, unsigned stage, double error)
 {
-    struct bp_measure_progress *p = &job->progress;
-    for (size_t i = 0; i < job->want->n_matrices; i++) {
-        if (!job->mine[i])
-            continue;
-        p->rows_total++;
-        p->cells_total += job->want->n_candidates;
-        if (row_is_whole(job, i)) {
-            p->rows_done++;
-            p->cells_done += job->want->n_candidates;
-        }
-    }
-    p->cells_before = p->cells_done;
+    job->cells[i * BP_N_CELL_STAGES + stage]++;
+    job->weight[i] += stage == BP_CELL_MISSING ? 0.0 : error;
 }
 
-static enum bp_status measure_row(struct job *job, size_t i, struct bp_err *err)
+/* What is in the file. A mark counts where it stands; bp_table_stage is kinder to a number whose
+ * mark is still to come. */
+static void look_at_rows(struct bp_measure_job *job)
 {
-    const struct bp_measure_options *o = job->options;
-    job->row = i;
-    atomic_store(&job->row_cells, 0);
-    BP_TRY(read_row(job, i, err));
-    struct bp_lq_matrix m = matrix_in_hand(job);
-    struct bp_table_row row = {job->error, job->iterations, job->baseline, bp_lq_norm(&m)};
-    tell(job);
-    BP_TRY(bp_parallel_for(job->want->n_candidates + BP_N_BASELINES, o->threads, measure_cell, job,
-                           err));
+    const struct bp_table *t = job->table;
+    const size_t C = job->want->n_candidates;
+    for (size_t i = 0; i < job->want->n_matrices; i++)
+        for (size_t j = 0; j < C; j++) {
+            const bool marked = t && (!t->stage || t->stage[i * C + j] != BP_CELL_MISSING);
+            note_cell(job, i, marked ? bp_table_stage(t, i, j) : BP_CELL_MISSING,
+                      marked ? t->error[i * C + j] : 0.0);
+        }
+}
+
+/* Writes the row in hand. */
+static enum bp_status put_row(struct bp_measure_job *job, struct bp_err *err)
+{
+    const size_t i = job->row, C = job->want->n_candidates;
+    const struct bp_lq_matrix m = bp_measure_matrix(job);
+    const struct bp_table_row row = {job->error, job->iterations, job->baseline, bp_lq_norm(&m),
+                                     job->stage};
     BP_TRY(bp_table_writer_put(job->writer, i, &row, err));
-    job->progress.cells_done += job->want->n_candidates;
-    job->progress.rows_done++;
-    atomic_store(&job->row_cells, 0);
-    tell(job);
+    memset(&job->cells[i * BP_N_CELL_STAGES], 0, BP_N_CELL_STAGES * sizeof *job->cells);
+    job->weight[i] = 0.0;
+    for (size_t j = 0; j < C; j++)
+        note_cell(job, i, job->stage[j], job->error[j]);
     return BP_OK;
 }
 
-enum bp_status bp_measure_work_new(const struct bp_table *t, struct bp_lq_work **out,
-                                   uint64_t *n_max, struct bp_err *err)
+static enum bp_status measure_row(struct bp_measure_job *job, size_t i, struct bp_err *err)
 {
-    uint64_t d = 1, k = 1, n = 1;
-    uint32_t rank = 0, B0 = bp_config_nf4.B0; /* the baselines' */
+    struct bp_measure_progress *p = &job->progress;
+    job->row = i;
+    atomic_store(&job->row_cells, 0);
+    BP_TRY(read_row(job, i, err));
+    bp_measure_tell(job);
+    BP_TRY(is_exact(job) ? bp_measure_exact_row(job, err)
+                         : bp_measure_staged_row(job, p->phase == BP_PHASE_REFINE, err));
+    BP_TRY(put_row(job, err));
+    p->cells_done += job->want->n_candidates;
+    p->rows_done++;
+    atomic_store(&job->row_cells, 0);
+    bp_measure_tell(job);
+    return BP_OK;
+}
+
+/* --- the run --- */
+
+void bp_measure_limits(const struct bp_table *t, struct bp_backend_limits *out)
+{
+    *out = (struct bp_backend_limits){1, 1, 1, 0, bp_config_nf4.B0}; /* the baselines' */
     for (size_t i = 0; i < t->n_matrices; i++) {
         const struct bp_table_matrix *m = &t->matrices[i];
-        d = m->d > d ? m->d : d;
-        k = m->k > k ? m->k : k;
-        n = m->d * m->k > n ? m->d * m->k : n;
+        out->d_max = m->d > out->d_max ? m->d : out->d_max;
+        out->k_max = m->k > out->k_max ? m->k : out->k_max;
+        out->n_max = m->d * m->k > out->n_max ? m->d * m->k : out->n_max;
     }
     for (size_t j = 0; j < t->n_candidates; j++) {
         const struct bp_candidate *c = &t->candidates[j];
         if (c->foreign)
             continue;
-        rank = c->rank > rank ? c->rank : rank;
-        B0 = c->config.B0 < B0 ? c->config.B0 : B0;
+        out->r_max = c->rank > out->r_max ? c->rank : out->r_max;
+        out->B0_min = c->config.B0 < out->B0_min ? c->config.B0 : out->B0_min;
     }
-    *n_max = n;
-    return bp_lq_work_new(d, k, n, rank, B0, BP_SVD_RANDOMIZED, out, err);
 }
 
-static enum bp_status make_buffers(struct job *job, struct bp_err *err)
+static enum bp_status make_buffers(struct bp_measure_job *job, struct bp_err *err)
 {
     const struct bp_measure_options *o = job->options;
     const struct bp_table *t = job->want;
-    uint64_t n = 0;
+    struct bp_backend_limits most;
+    bp_measure_limits(t, &most);
     job->error = bp_alloc(t->n_candidates, sizeof *job->error);
     job->iterations = bp_alloc(t->n_candidates, sizeof *job->iterations);
-    job->work = bp_alloc_zero(o->threads, sizeof *job->work);
-    if (!job->error || !job->iterations || !job->work)
+    job->stage = bp_alloc(t->n_candidates, 1);
+    job->cells = bp_alloc_zero(t->n_matrices, BP_N_CELL_STAGES * sizeof *job->cells);
+    job->weight = bp_alloc_zero(t->n_matrices, sizeof *job->weight);
+    if (!job->error || !job->iterations || !job->stage || !job->cells || !job->weight)
         return bp_fail_nomem(err);
-    for (unsigned w = 0; w < o->threads; w++)
-        BP_TRY(bp_measure_work_new(t, &job->work[w], &n, err));
-    job->W = bp_alloc(n, sizeof *job->W);
-    job->F = o->fisher ? bp_alloc(n, sizeof *job->F) : NULL;
+    BP_TRY(is_exact(job) ? bp_measure_exact_begin(job, err) : bp_measure_staged_begin(job, err));
+    job->W = bp_alloc(most.n_max, sizeof *job->W);
+    job->F = o->fisher ? bp_alloc(most.n_max, sizeof *job->F) : NULL;
     return job->W && (job->F || !o->fisher) ? BP_OK : bp_fail_nomem(err);
 }
 
-static enum bp_status run(struct job *job, struct bp_err *err)
+/* This shard's rows in the order of a phase. Refining begins where there is most to gain, in the
+ * rows of the largest errors; the row numbers decide between equals. */
+static enum bp_status order_rows(const struct bp_measure_job *job, struct weighed **out, size_t *n,
+                                 struct bp_err *err)
+{
+    const size_t n_matrices = job->want->n_matrices;
+    struct weighed *rows = bp_alloc(n_matrices, sizeof *rows);
+    *out = rows;
+    *n = 0;
+    if (!rows)
+        return bp_fail_nomem(err);
+    for (size_t i = 0; i < n_matrices; i++)
+        if (job->mine[i])
+            rows[(*n)++] = (struct weighed){job->weight[i], i};
+    if (job->progress.phase == BP_PHASE_REFINE)
+        qsort(rows, *n, sizeof *rows, larger_first);
+    return BP_OK;
+}
+
+static enum bp_status run_phase(struct bp_measure_job *job, enum bp_measure_phase phase,
+                                struct bp_err *err)
 {
     const struct bp_measure_options *o = job->options;
-    bp_blas_single_thread();
+    const uint64_t C = job->want->n_candidates;
+    struct bp_measure_progress *p = &job->progress;
+    struct weighed *rows;
+    size_t n;
+    *p = (struct bp_measure_progress){.phase = phase};
+    enum bp_status status = order_rows(job, &rows, &n, err);
+    for (size_t r = 0; r < n; r++)
+        p->rows_done += !row_is_to_do(job, rows[r].row, goal(phase));
+    p->rows_total = n;
+    p->cells_total = n * C;
+    p->cells_done = p->cells_before = p->rows_done * C;
+    for (size_t r = 0; r < n && status == BP_OK; r++) {
+        if (o->stop && atomic_load(o->stop))
+            status = BP_STOPPED;
+        else if (row_is_to_do(job, rows[r].row, goal(phase)))
+            status = measure_row(job, rows[r].row, err);
+    }
+    free(rows);
+    return status;
+}
+
+static enum bp_status run(struct bp_measure_job *job, struct bp_err *err)
+{
+    const struct bp_measure_options *o = job->options;
     BP_TRY(describe(o, &job->want, err));
     BP_TRY(choose_rows(job, err));
     BP_TRY(make_buffers(job, err));
     BP_TRY(open_existing(job, err));
+    look_at_rows(job);
     BP_TRY(check_inputs(job, err));
     if (!job->table)
         BP_TRY(create_new(job, err));
     BP_TRY(bp_table_writer_open(job->table, &job->writer, err));
-    count_before(job);
-    for (size_t i = 0; i < job->want->n_matrices; i++) {
-        if (o->stop && atomic_load(o->stop))
-            return BP_STOPPED;
-        if (row_is_to_do(job, i))
-            BP_TRY(measure_row(job, i, err));
-    }
-    return BP_OK;
+    if (!is_exact(job))
+        BP_TRY(run_phase(job, BP_PHASE_ONE_STEP, err));
+    return last_phase(job) == BP_PHASE_ONE_STEP ? BP_OK : run_phase(job, last_phase(job), err);
+}
+
+static void count_cells(struct bp_measure_job *job)
+{
+    for (size_t i = 0; job->cells && job->mine && i < job->want->n_matrices; i++)
+        for (int s = 0; job->mine[i] && s < BP_N_CELL_STAGES; s++)
+            job->progress.stages[s] += job->cells[i * BP_N_CELL_STAGES + s];
 }
 
 enum bp_status bp_measure(const struct bp_measure_options *options,
                           struct bp_measure_progress *progress, struct bp_err *err)
 {
-    struct job job = {.options = options};
+    struct bp_measure_job job = {.options = options};
     enum bp_status status = run(&job, err);
     if (status == BP_OK) {
         status = bp_table_writer_close(job.writer, err);
         job.writer = NULL;
     }
     bp_table_writer_close(job.writer, NULL);
+    count_cells(&job);
     for (unsigned w = 0; job.work && w < options->threads; w++)
         bp_lq_work_free(job.work[w]);
     free(job.work);
+    bp_backend_free(&job.backend);
+    bp_screen_free(job.screen);
+    free(job.some);
+    free(job.one_step);
+    free(job.some_error);
+    free(job.some_ran);
+    free(job.picked);
+    free(job.iterated);
     free(job.W);
     free(job.F);
     free(job.error);
     free(job.iterations);
+    free(job.stage);
+    free(job.cells);
+    free(job.weight);
     free(job.mine);
     bp_table_close(job.table);
     bp_table_close(job.want);

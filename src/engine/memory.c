@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "engine/json_write.h"
+#include "engine/low_rank.h"
 #include "engine/mem.h"
 #include "engine/printable.h"
 #include "engine/quantizable.h"
@@ -77,6 +78,35 @@ static const struct {
 };
 enum { N_FIELDS = sizeof fields / sizeof *fields };
 
+static bool is_precision(size_t i)
+{
+    return fields[i].offset == offsetof(struct bp_memory_settings, low_rank_bits);
+}
+
+static bool allowed(size_t i, uint64_t number)
+{
+    return is_precision(i) ? bp_low_rank_precision_valid(number)
+                           : number >= fields[i].least && number <= fields[i].most;
+}
+
+static enum bp_status refuse(size_t i, const char *value, struct bp_err *err)
+{
+    const char *key = fields[i].key;
+    const struct bp_printable text = bp_printable(value);
+    if (strcmp(key, "card") == 0)
+        return bp_fail(err, BP_ERR_USAGE,
+                       "card: '%s' is no size of a card: a number of GiB, or a size like 24GiB or "
+                       "80GB, at most 1024TiB",
+                       text.text);
+    if (is_precision(i))
+        return bp_fail(err, BP_ERR_USAGE,
+                       "%s: '%s' is neither 8 (NF8) nor 16 nor 32, in which low-rank parts can be "
+                       "kept",
+                       key, text.text);
+    return bp_fail(err, BP_ERR_USAGE, "%s: '%s' is no whole number from %s to %s", key, text.text,
+                   bp_grouped(fields[i].least).text, bp_grouped(fields[i].most).text);
+}
+
 enum bp_status bp_memory_settings_set(struct bp_memory_settings *settings, const char *key,
                                       const char *value, struct bp_err *err)
 {
@@ -92,14 +122,8 @@ enum bp_status bp_memory_settings_set(struct bp_memory_settings *settings, const
     uint64_t number = 0;
     const bool card = strcmp(key, "card") == 0;
     const bool good = card ? read_card(value, &number) : read_whole(value, &number);
-    if (!good || number < fields[i].least || number > fields[i].most)
-        return card ? bp_fail(err, BP_ERR_USAGE,
-                              "card: '%s' is no size of a card: a number of GiB, or a size like "
-                              "24GiB or 80GB, at most 1024TiB",
-                              bp_printable(value).text)
-                    : bp_fail(err, BP_ERR_USAGE, "%s: '%s' is no whole number from %s to %s", key,
-                              bp_printable(value).text, bp_grouped(fields[i].least).text,
-                              bp_grouped(fields[i].most).text);
+    if (!good || !allowed(i, number))
+        return refuse(i, value, err);
     memcpy((char *)settings + fields[i].offset, &number, sizeof number);
     return BP_OK;
 }
@@ -114,6 +138,8 @@ enum bp_status bp_memory_settings_check(const struct bp_memory_settings *setting
             return bp_fail(err, BP_ERR_USAGE, "%s: %s is not from %s to %s", fields[i].key,
                            bp_grouped(number).text, bp_grouped(fields[i].least).text,
                            bp_grouped(fields[i].most).text);
+        if (!allowed(i, number))
+            return refuse(i, bp_grouped(number).text, err);
     }
     return BP_OK;
 }
@@ -381,8 +407,8 @@ static void put_weights(const struct bp_plan *plan, const struct bp_memory_shape
     *out = (struct bp_memory_parts){
         /* ceil(storage_bits / 8) + 4 B * matrices (an FP32 offset each) */
         .quantized = ledger.codes_and_scales_bytes + ledger.offsets_bytes,
-        /* 2 B * sum of r (d + k) */
-        .low_rank = times(BP_LOW_RANK_BITS / 8, plan->low_rank_params),
+        /* 2 B * sum of r (d + k) at 16 bits, see low_rank.h */
+        .low_rank = ledger.low_rank_bytes,
         /* as stored */
         .outside = shape->outside_known ? shape->outside_bytes : 0,
         .complete = shape->outside_known,
@@ -415,8 +441,12 @@ void bp_memory_train(const struct bp_plan *plan, const struct bp_memory_shape *s
                      struct bp_memory_parts *out)
 {
     put_weights(plan, shape, out);
+    /* What is trained is kept in floats: NF8 is for what is only read. */
+    const unsigned precision = bp_budget_precision(&plan->budget);
+    uint64_t weight = precision > 16 ? precision / 8 : BYTES_16BIT;
     uint64_t trained = plan->low_rank_params;
     uint64_t optimizer = BYTES_ADAM;
+    out->low_rank = times(weight, trained);
     if (way == BP_TRAINING_QAT)
         out->quantized = times(BYTES_16BIT, plan->params); /* 2 B * planned, in place of codes */
     if (way == BP_TRAINING_FULL) {
@@ -425,12 +455,13 @@ void bp_memory_train(const struct bp_plan *plan, const struct bp_memory_shape *s
         const uint64_t outside = shape->outside_known ? shape->outside_params : 0;
         trained = plus(plan->params, outside);
         optimizer += BYTES_MASTER;
+        weight = BYTES_16BIT;
         out->quantized = times(BYTES_16BIT, plan->params);
         out->outside = times(BYTES_16BIT, outside);
         out->low_rank = 0;
     }
-    out->gradients = times(BYTES_16BIT, trained); /* 2 B * trained */
-    out->optimizer = times(optimizer, trained);   /* 8 B * trained, 12 B with a master copy */
+    out->gradients = times(weight, trained); /* as wide as what is trained: 2 B, 4 B at 32 bits */
+    out->optimizer = times(optimizer, trained); /* 8 B * trained, 12 B with a master copy */
     if (shape->hidden > 0)
         out->activations = activation_bytes(shape, settings);
     out->complete &= shape->hidden > 0;
@@ -439,36 +470,33 @@ void bp_memory_train(const struct bp_plan *plan, const struct bp_memory_shape *s
 
 /* --- the reverse --- */
 
-/* Bytes of the low-rank parts when every candidate has the same rank; false when they differ. */
-static bool fixed_low_rank(const struct bp_table *table, uint64_t *bytes)
+static bool ranks_differ(const struct bp_table *table)
 {
-    const uint64_t rank = table->n_candidates ? table->candidates[0].rank : 0;
-    uint64_t params = 0;
-    for (size_t j = 0; j < table->n_candidates; j++)
-        if (table->candidates[j].rank != rank)
-            return false;
-    for (size_t i = 0; i < table->n_matrices; i++) {
-        const struct bp_table_matrix *m = &table->matrices[i];
-        const uint64_t side = m->d < m->k ? m->d : m->k;
-        params = plus(params, times(rank < side ? rank : side, plus(m->d, m->k)));
-    }
-    *bytes = times(BP_LOW_RANK_BITS / 8, params);
-    return true;
+    for (size_t j = 1; j < table->n_candidates; j++)
+        if (table->candidates[j].rank != table->candidates[0].rank)
+            return true;
+    return false;
 }
 
-/* What runs beside the planned matrices' codes and scales. */
+/* Of the low-rank parts when every candidate has the same rank. */
+static uint64_t fixed_low_rank(const struct bp_table *table, unsigned precision)
+{
+    uint64_t bytes = 0;
+    for (size_t i = 0; i < table->n_matrices; i++)
+        bytes = plus(bytes, bp_low_rank_bytes(table->matrices[i].d, table->matrices[i].k,
+                                              table->candidates[0].rank, precision));
+    return bytes;
+}
+
+/* What runs beside the planned matrices' codes and scales, and beside what else depends on the
+ * plan.
+ */
 static enum bp_status rest_bytes(const struct bp_table *table,
                                  const struct bp_memory_settings *settings, uint64_t *rest,
                                  struct bp_err *err)
 {
     struct bp_memory_shape shape;
-    uint64_t low_rank;
     bp_memory_shape_of(table, &shape);
-    if (!fixed_low_rank(table, &low_rank))
-        return bp_fail(err, BP_ERR_USAGE,
-                       "a budget for everything in memory needs candidates of one rank; those of "
-                       "%s differ: give bits/param or a size",
-                       table->path);
     if (!shape.outside_known)
         return bp_fail(err, BP_ERR_USAGE,
                        "%s does not say what the model holds beside its matrices: give bits/param "
@@ -480,7 +508,8 @@ static enum bp_status rest_bytes(const struct bp_table *table,
                        "layer): set batch to 0, or give bits/param or a size",
                        table->path);
     *rest = times(BYTES_OFFSET, table->n_matrices);
-    *rest = plus(*rest, low_rank);
+    if (!ranks_differ(table))
+        *rest = plus(*rest, fixed_low_rank(table, (unsigned)settings->low_rank_bits));
     *rest = plus(*rest, shape.outside_bytes);
     *rest = plus(*rest, bp_memory_kv_bytes(&shape, settings));
     return BP_OK;
@@ -498,15 +527,18 @@ enum bp_status bp_memory_budget_total(const struct bp_table *table,
     BP_TRY(rest_bytes(table, settings, &rest, err));
     const uint64_t total = (uint64_t)total_bytes;
     if (rest > total)
-        return bp_fail(
-            err, BP_INFEASIBLE,
-            "%s bytes do not hold what runs beside the planned matrices (low-rank parts, "
-            "the rest of the model, KV cache): %s bytes",
-            bp_grouped(total).text, bp_grouped(rest).text);
+        return bp_fail(err, BP_INFEASIBLE,
+                       "%s bytes do not hold what runs beside the planned matrices (%sthe rest of "
+                       "the model, KV "
+                       "cache): %s bytes",
+                       bp_grouped(total).text, ranks_differ(table) ? "" : "low-rank parts, ",
+                       bp_grouped(rest).text);
     *out = (struct bp_budget){
         .unit = BP_BUDGET_TOTAL_BYTES,
         .asked = total_bytes,
         .bits = (total - rest) * 8,
+        .counts_low_rank = ranks_differ(table),
+        .low_rank_bits = (unsigned)settings->low_rank_bits,
         .context = settings->context,
         .batch = settings->batch,
         .kv_bits = settings->kv_bits,
@@ -535,6 +567,7 @@ enum bp_status bp_budget_resolve(struct bp_budget *budget, const struct bp_table
         status = bp_memory_budget_total(table, settings, budget->asked, &made, err);
         break;
     }
+    made.low_rank_bits = (unsigned)settings->low_rank_bits;
     if (status == BP_OK)
         *budget = made;
     return status;

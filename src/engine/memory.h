@@ -17,12 +17,13 @@
 #include "engine/table.h"
 
 /* What a person sets. X(field, key, least, most, default): the whole numbers. */
-#define BP_MEMORY_SETTINGS(X)                                                          \
-    X(card_bytes, "card", 1, UINT64_C(1) << 50, UINT64_C(24) << 30)                    \
-    X(context, "context", 0, UINT64_C(1) << 32, 4096) /* tokens in the KV cache */     \
-    X(batch, "batch", 0, UINT64_C(1) << 20, 1)        /* sequences in it; 0 = none */  \
-    X(kv_bits, "kv-bits", 1, 32, 16)                  /* of an element of the cache */ \
-    X(train_batch, "train-batch", 1, UINT64_C(1) << 20, 1)                             \
+#define BP_MEMORY_SETTINGS(X)                                                                   \
+    X(card_bytes, "card", 1, UINT64_C(1) << 50, UINT64_C(24) << 30)                             \
+    X(context, "context", 0, UINT64_C(1) << 32, 4096) /* tokens in the KV cache */              \
+    X(batch, "batch", 0, UINT64_C(1) << 20, 1)        /* sequences in it; 0 = none */           \
+    X(kv_bits, "kv-bits", 1, 32, 16)                  /* of an element of the cache */          \
+    X(low_rank_bits, "low-rank-bits", 8, 32, 16)      /* precision: 8, 16 or 32 (low_rank.h) */ \
+    X(train_batch, "train-batch", 1, UINT64_C(1) << 20, 1)                                      \
     X(train_sequence, "train-sequence", 1, UINT64_C(1) << 32, 2048)
 
 struct bp_memory_settings {
@@ -87,7 +88,7 @@ const char *bp_training_way_text(enum bp_training_way way);
 /* Bytes, part by part. The formulas stand in memory.c beside each line and in docs/memory.md. */
 struct bp_memory_parts {
     uint64_t quantized;   /* codes, scales, offsets; 16-bit weights where the way keeps those */
-    uint64_t low_rank;    /* L1 and L2, 16 bits */
+    uint64_t low_rank;    /* L1 and L2 in the plan's precision; trained ones in 16 bits at least */
     uint64_t outside;     /* embeddings, head, norms as stored; 0 when not known */
     uint64_t kv_cache;    /* 0 in training, and when not known */
     uint64_t gradients;   /* of what is trained */
@@ -106,16 +107,18 @@ void bp_memory_train(const struct bp_plan *plan, const struct bp_memory_shape *s
                      struct bp_memory_parts *out);
 
 /* What remains for the planned matrices' storage when everything that runs together (low-rank
- * parts, outside, KV cache as set) takes total_bytes: a budget of unit BP_BUDGET_TOTAL_BYTES.
- * BP_INFEASIBLE when the rest alone is larger; BP_ERR_USAGE when the table's candidates differ in
- * rank (the low-rank part then depends on the plan), or does not say what the model holds. */
+ * parts, outside, KV cache as set) takes total_bytes: a budget of unit BP_BUDGET_TOTAL_BYTES. Where
+ * the table's candidates differ in rank the low-rank parts depend on the plan: what remains is then
+ * for them and the storage together (counts_low_rank). BP_INFEASIBLE when the rest alone is larger;
+ * BP_ERR_USAGE when the table does not say what the model holds. */
 enum bp_status bp_memory_budget_total(const struct bp_table *table,
                                       const struct bp_memory_settings *settings, double total_bytes,
                                       struct bp_budget *out, struct bp_err *err);
 
-/* Sets the bits of a budget of which .asked and .unit are known (out of a session or a plan), the
- * way they were first made: from the shortest decimal of .asked. BP_ERR_USAGE for what no one can
- * have asked for, and what bp_memory_budget_total returns; *budget is then as it was. */
+/* Sets the bits and the precision of a budget of which .asked and .unit are known (out of a session
+ * or a plan), the way they were first made: from the shortest decimal of .asked. BP_ERR_USAGE for
+ * what no one can have asked for, and what bp_memory_budget_total returns; *budget is then as it
+ * was. */
 enum bp_status bp_budget_resolve(struct bp_budget *budget, const struct bp_table *table,
                                  const struct bp_memory_settings *settings, struct bp_err *err);
 

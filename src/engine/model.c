@@ -96,9 +96,13 @@ static enum bp_status follow_metadata(struct bp_model *model, struct bp_err *err
 
 static bool same_data(const struct bp_model_tensor *x, const struct bp_model_tensor *y)
 {
-    return x->t->dtype == y->t->dtype && x->t->n_dims == y->t->n_dims &&
-           memcmp(x->t->shape, y->t->shape, sizeof x->t->shape) == 0 &&
-           memcmp(bp_st_data(x->st, x->t), bp_st_data(y->st, y->t), x->t->n_bytes) == 0;
+    if (x->t->dtype != y->t->dtype || x->t->n_dims != y->t->n_dims ||
+        memcmp(x->t->shape, y->t->shape, sizeof x->t->shape) != 0)
+        return false;
+    const bool same = memcmp(bp_st_data(x->st, x->t), bp_st_data(y->st, y->t), x->t->n_bytes) == 0;
+    bp_st_forget(x->st, x->t);
+    bp_st_forget(y->st, y->t);
+    return same;
 }
 
 /* Some writers store a tied head beside the embedding. It counts once. */

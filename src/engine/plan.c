@@ -10,8 +10,6 @@ struct bp_plan *bp_plan_free(struct bp_plan *plan)
 {
     if (!plan)
         return NULL;
-    for (size_t i = 0; i < plan->n_warnings; i++)
-        free(plan->warnings[i].text);
     free(plan->warnings);
     free(plan->table_fingerprint);
     bp_constraints_done(&plan->constraints);
@@ -27,8 +25,12 @@ double bp_plan_bits_per_param(const struct bp_plan *plan)
 
 double bp_plan_effective_bits_per_param(const struct bp_plan *plan)
 {
-    double low_rank_bits = (double)plan->low_rank_params * BP_LOW_RANK_BITS;
-    return ((double)plan->storage_bits + low_rank_bits) / (double)plan->params;
+    return ((double)plan->storage_bits + (double)plan->low_rank_bits) / (double)plan->params;
+}
+
+uint64_t bp_plan_spent_bits(const struct bp_plan *plan)
+{
+    return plan->storage_bits + (plan->budget.counts_low_rank ? 8 * plan->low_rank_bytes : 0);
 }
 
 struct bp_ledger bp_plan_memory(const struct bp_plan *plan)
@@ -36,7 +38,7 @@ struct bp_ledger bp_plan_memory(const struct bp_plan *plan)
     struct bp_ledger l = {
         .codes_and_scales_bytes = (plan->storage_bits + 7) / 8,
         .offsets_bytes = plan->table->n_matrices * sizeof(float),
-        .low_rank_bytes = plan->low_rank_params * BP_LOW_RANK_BITS / 8,
+        .low_rank_bytes = plan->low_rank_bytes,
         .outside_bytes = plan->table->about.bytes_outside,
         .outside_known = plan->table->about.params > 0,
     };
@@ -125,6 +127,13 @@ static void put_table(const struct bp_plan *plan, struct bp_json_out *out)
     put_method(t, out, table);
     bp_json_put_u64(out, table, "cells", (uint64_t)t->n_matrices * t->n_candidates);
     bp_json_put_u64(out, table, "cells_measured", bp_table_measured(t));
+    if (t->stage) {
+        uint64_t n[BP_N_CELL_STAGES];
+        bp_table_count_stages(t, n);
+        bp_json_put_u64(out, table, "cells_iterated", n[BP_CELL_ITERATED]);
+        bp_json_put_u64(out, table, "cells_estimated", n[BP_CELL_ESTIMATED]);
+        bp_json_put_u64(out, table, "cells_one_step", n[BP_CELL_ONE_STEP]);
+    }
 }
 
 static void put_budget(const struct bp_plan *plan, struct bp_json_out *out)
@@ -138,6 +147,8 @@ static void put_budget(const struct bp_plan *plan, struct bp_json_out *out)
         bp_json_put_u64(out, budget, "batch", plan->budget.batch);
         bp_json_put_u64(out, budget, "kv_bits", plan->budget.kv_bits);
     }
+    if (plan->budget.counts_low_rank)
+        bp_json_put_u64(out, budget, "spent_bits", bp_plan_spent_bits(plan));
     struct cJSON *constraints = bp_json_put_array(out, out->root, "constraints");
     for (size_t i = 0; i < plan->constraints.n; i++) {
         const struct bp_constraint *c = &plan->constraints.list[i];
@@ -189,9 +200,10 @@ static void put_warnings(const struct bp_plan *plan, struct bp_json_out *out)
     struct cJSON *list = bp_json_put_array(out, out->root, "warnings");
     for (size_t i = 0; i < plan->n_warnings; i++) {
         struct cJSON *node = bp_json_put_object(out, list, NULL);
+        char text[BP_WARNING_TEXT];
         bp_json_put_string(out, node, "matrix", plan->warnings[i].matrix);
         bp_json_put_string(out, node, "rule", plan->warnings[i].rule);
-        bp_json_put_string(out, node, "text", plan->warnings[i].text);
+        bp_json_put_string(out, node, "text", bp_warning_format(plan, &plan->warnings[i], text));
     }
 }
 
@@ -202,7 +214,7 @@ static void put_memory(const struct bp_plan *plan, struct bp_json_out *out)
     bp_json_put_u64(out, memory, "codes_and_scales_bytes", l.codes_and_scales_bytes);
     bp_json_put_u64(out, memory, "offsets_bytes", l.offsets_bytes);
     bp_json_put_u64(out, memory, "low_rank_bytes", l.low_rank_bytes);
-    bp_json_put_u64(out, memory, "low_rank_bits", BP_LOW_RANK_BITS);
+    bp_json_put_u64(out, memory, "low_rank_bits", bp_budget_precision(&plan->budget));
     if (l.outside_known) {
         bp_json_put_u64(out, memory, "outside_bytes", l.outside_bytes);
         bp_json_put_u64(out, memory, "total_bytes", l.total_bytes);

@@ -20,9 +20,6 @@
 
 struct bp_json_out;
 
-/* Bits of an element of L1 and L2 in memory (16-bit floats, as the authors keep them). */
-enum { BP_LOW_RANK_BITS = 16 };
-
 struct bp_certificate {
     bool optimal;       /* proved; else the bound is what is known */
     double lower_bound; /* no plan within the budget has a smaller objective */
@@ -45,7 +42,10 @@ struct bp_plan {
     struct bp_constraints constraints;
     struct bp_budget budget;
     uint32_t *choice; /* [n_matrices] candidate of each */
-    uint64_t params, storage_bits, low_rank_params;
+    uint64_t params, storage_bits;
+    /* Of the low-rank parts, in the budget's precision (low_rank.h): elements, bits, and bytes in
+     * memory. */
+    uint64_t low_rank_params, low_rank_bits, low_rank_bytes;
     double error;
     double objective;      /* what was minimized: the error, with --weight's factors */
     double shadow_price;   /* objective saved per bit more, at this budget; not in the JSON */
@@ -55,6 +55,7 @@ struct bp_plan {
     size_t n_baselines;
     struct bp_warning *warnings; /* [n_warnings] */
     size_t n_warnings;
+    double largest_bits; /* bits/param of the table's largest candidate, about: for the warnings */
 };
 
 struct bp_plan *bp_plan_free(struct bp_plan *plan);
@@ -62,6 +63,10 @@ struct bp_plan *bp_plan_free(struct bp_plan *plan);
 /* Storage over parameters; effective adds the low-rank parts. */
 double bp_plan_bits_per_param(const struct bp_plan *plan);
 double bp_plan_effective_bits_per_param(const struct bp_plan *plan);
+
+/* What it takes of its budget: storage, with the low-rank parts where the budget counts them. At
+ * most budget.bits. */
+uint64_t bp_plan_spent_bits(const struct bp_plan *plan);
 
 /* What a plan takes in memory. outside_bytes counts only when known. */
 struct bp_ledger {

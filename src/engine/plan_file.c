@@ -8,6 +8,7 @@
 #include <xxhash.h>
 
 #include "engine/json_read.h"
+#include "engine/low_rank.h"
 #include "engine/lq.h"
 #include "engine/mem.h"
 #include "engine/plan.h"
@@ -253,7 +254,7 @@ static enum bp_status check_format(const struct bp_plan_file *p, const struct cJ
 static enum bp_status read_document(struct bp_plan_file *p, const struct cJSON *root,
                                     struct bp_err *err)
 {
-    uint64_t bits = BP_LOW_RANK_BITS;
+    uint64_t bits = BP_LOW_RANK_STANDARD;
     BP_TRY(check_format(p, root, err));
     const struct cJSON *table = bp_json_member(root, "table");
     BP_TRY(keep(&p->model_name, bp_json_string(member(root, "model", "name")), err));

@@ -23,7 +23,6 @@ struct look {
     const struct bp_plan *plan;
     struct bp_plan *into; /* the same where warnings are added */
     const struct bp_table *t;
-    double most; /* bits/param of the largest candidate, about */
     struct bp_err *err;
 };
 
@@ -51,10 +50,7 @@ static bool is_two_bit(const struct look *l, size_t i)
 
 static struct look look_at(const struct bp_plan *plan, struct bp_err *err)
 {
-    struct look l = {.plan = plan, .t = plan->table, .err = err};
-    for (size_t j = 0; j < l.t->n_candidates; j++)
-        l.most = fmax(l.most, (double)l.t->storage[j] / params_of(l.t, 0));
-    return l;
+    return (struct look){.plan = plan, .t = plan->table, .err = err};
 }
 
 /* --- words --- */
@@ -82,7 +78,7 @@ static const char *cure(const struct look *l, const char *name, size_t n, unsign
 {
     char pattern[2 * sizeof(struct bp_printable)];
     text[0] = '\0';
-    if (l->most < floor_bits) {
+    if (l->plan->largest_bits < floor_bits) {
         snprintf(text, CURE_TEXT, "; the table has no candidate of %u bits/param", floor_bits);
     } else if (floor_bits && strcmp(bp_printable(name).text, name) == 0) {
         /* What cannot be shown cannot be pasted. */
@@ -92,23 +88,55 @@ static const char *cure(const struct look *l, const char *name, size_t n, unsign
     return text;
 }
 
-enum { WARNING_TEXT = 1024 };
-
-static void partial_text(const struct bp_table *t, char text[WARNING_TEXT])
+static void partial_text(const struct bp_table *t, char text[BP_WARNING_TEXT])
 {
     const double params = (double)bp_table_params(t);
-    snprintf(text, WARNING_TEXT,
+    snprintf(text, BP_WARNING_TEXT,
              "%zu of the table's %zu matrices are planned, %.1f %% of its parameters: the others "
              "are not measured yet",
              t->n_matrices, t->whole_matrices, 100.0 * params / (double)t->whole_params);
 }
 
+/* How many of the chosen errors are at each stage. */
+static void count_chosen(const struct look *l, size_t n[BP_N_CELL_STAGES])
+{
+    memset(n, 0, BP_N_CELL_STAGES * sizeof *n);
+    for (size_t i = 0; i < l->t->n_matrices; i++)
+        n[bp_table_stage(l->t, i, l->plan->choice[i])]++;
+}
+
+/* Counts, and the first few matrices by name. */
+static void not_iterated_text(const struct look *l, char text[BP_WARNING_TEXT])
+{
+    enum { NAMED = 3 };
+    const struct bp_table *t = l->t;
+    size_t n[BP_N_CELL_STAGES], named = 0;
+    count_chosen(l, n);
+    const size_t all = n[BP_CELL_ONE_STEP] + n[BP_CELL_ESTIMATED];
+    snprintf(text, BP_WARNING_TEXT,
+             "%zu of %zu chosen errors are not iterated (%zu at one step, %zu estimated), which "
+             "measuring with --effort full would do: ",
+             all, t->n_matrices, n[BP_CELL_ONE_STEP], n[BP_CELL_ESTIMATED]);
+    for (size_t i = 0; i < t->n_matrices && named < NAMED; i++) {
+        if (bp_table_stage(t, i, l->plan->choice[i]) == BP_CELL_ITERATED)
+            continue;
+        const size_t used = strlen(text);
+        snprintf(text + used, BP_WARNING_TEXT - used, "%s%s", named++ ? ", " : "",
+                 bp_printable(t->matrices[i].name).text);
+    }
+    if (all > NAMED && strlen(text) + 5 < BP_WARNING_TEXT)
+        strcat(text, ", ...");
+}
+
 /* The words of a warning, without the matrix's name in front. */
-static void put_words(const struct look *l, const struct bp_warning *w, char text[WARNING_TEXT])
+static void put_words(const struct look *l, const struct bp_warning *w, char text[BP_WARNING_TEXT])
 {
     const struct bp_table *t = l->t;
     if (w->row == BP_NO_MATRIX) {
-        partial_text(t, text);
+        if (w->id == BP_RULE_PARTIAL)
+            partial_text(t, text);
+        else
+            not_iterated_text(l, text);
         return;
     }
     const struct bp_table_matrix *m = &t->matrices[w->row];
@@ -118,34 +146,44 @@ static void put_words(const struct look *l, const struct bp_warning *w, char tex
     cure(l, m->name, strlen(m->name), w->floor_bits, help);
     switch (w->id) {
     case BP_RULE_UNMEASURED:
-        snprintf(text, WARNING_TEXT, "%.0f of %zu candidates are not measured and took no part",
+        snprintf(text, BP_WARNING_TEXT, "%.0f of %zu candidates are not measured and took no part",
                  w->figure, t->n_candidates);
         break;
     case BP_RULE_RELATIVE_ERROR:
-        snprintf(text, WARNING_TEXT, "%s loses %.4f of its norm, more than %.2f%s", shown.text,
+        snprintf(text, BP_WARNING_TEXT, "%s loses %.4f of its norm, more than %.2f%s", shown.text,
                  w->figure, BP_LIMIT_RELATIVE_ERROR, help);
         break;
     case BP_RULE_TWO_BIT:
-        snprintf(text, WARNING_TEXT,
+        snprintf(text, BP_WARNING_TEXT,
                  "%s has 2-bit codes, %.4f bits/param, and no low-rank part to mend them, which "
                  "measuring with --rank 64 would give it%s",
                  shown.text, w->figure, help);
         break;
     case BP_RULE_EDGE_LAYERS:
-        snprintf(text, WARNING_TEXT,
+        snprintf(text, BP_WARNING_TEXT,
                  "%s in layer %d, at the edge of the model: %.4f bits/param, where the plan's mean "
                  "is %.4f%s",
                  shown.text, m->layer, w->figure, w->mean, help);
         break;
     case BP_RULE_BELOW_KIND:
-        snprintf(text, WARNING_TEXT,
+        snprintf(text, BP_WARNING_TEXT,
                  "%s: %.4f bits/param, where the mean of the plan's %s is %.4f%s", shown.text,
                  w->figure, bp_printable(m->kind).text, w->mean, help);
         break;
     case BP_RULE_PARTIAL:
+    case BP_RULE_NOT_ITERATED:
     case BP_N_RULES:
         break;
     }
+}
+
+const char *bp_warning_format(const struct bp_plan *plan, const struct bp_warning *w,
+                              char text[BP_WARNING_TEXT])
+{
+    const struct look l = look_at(plan, NULL);
+    text[0] = '\0';
+    put_words(&l, w, text);
+    return text;
 }
 
 /* --- looking --- */
@@ -160,13 +198,8 @@ static enum bp_status warn(const struct look *l, struct bp_warning w)
             return bp_fail_nomem(l->err);
         plan->warnings = grown;
     }
-    char text[WARNING_TEXT] = "";
-    put_words(l, &w, text);
     w.matrix = w.row == BP_NO_MATRIX ? "" : l->t->matrices[w.row].name;
     w.rule = rules[w.id].name;
-    w.text = bp_strdup(text);
-    if (!w.text)
-        return bp_fail_nomem(l->err);
     plan->warnings[plan->n_warnings++] = w;
     return BP_OK;
 }
@@ -187,6 +220,17 @@ static enum bp_status look_unmeasured(const struct look *l)
                                .row = i, .id = BP_RULE_UNMEASURED, .figure = (double)missing}));
     }
     return BP_OK;
+}
+
+static enum bp_status look_not_iterated(const struct look *l)
+{
+    size_t n[BP_N_CELL_STAGES];
+    if (!l->t->stage)
+        return BP_OK;
+    count_chosen(l, n);
+    if (n[BP_CELL_ITERATED] == l->t->n_matrices)
+        return BP_OK;
+    return warn(l, (struct bp_warning){.row = BP_NO_MATRIX, .id = BP_RULE_NOT_ITERATED});
 }
 
 /* The next whole number of bits above what the matrix has: the floor that leaves its codebook
@@ -282,9 +326,12 @@ enum bp_status bp_plan_apply_rules(struct bp_plan *plan, bool complete, struct b
 {
     struct look l = look_at(plan, err);
     l.into = plan;
+    for (size_t j = 0; j < l.t->n_candidates; j++)
+        plan->largest_bits = fmax(plan->largest_bits, (double)l.t->storage[j] / params_of(l.t, 0));
     BP_TRY(look_partial(&l));
     if (!complete)
         BP_TRY(look_unmeasured(&l));
+    BP_TRY(look_not_iterated(&l));
     BP_TRY(look_relative_error(&l));
     BP_TRY(look_two_bit(&l));
     BP_TRY(look_edge_layers(&l));
@@ -388,8 +435,9 @@ static void write_rule(const struct look *l, enum bp_rule rule, FILE *out)
         const struct bp_warning *w = &plan->warnings[i];
         if (w->id != rule)
             continue;
+        char text[BP_WARNING_TEXT];
         fprintf(out, "warning: %s%s%s\n", bp_printable(w->matrix).text, *w->matrix ? ": " : "",
-                w->text);
+                bp_warning_format(plan, w, text));
     }
     if (n <= FEW)
         return;

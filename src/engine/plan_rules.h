@@ -3,7 +3,8 @@
  * own Table 6 has plans of the least sum of errors whose perplexity is in the thousands, as a sum
  * does not see that one matrix was given up for the others. A rule points at such matrices; each
  * warning carries the figure that gave rise to it and the constraint that would cure it. Rules
- * change no plan.
+ * change no plan. A plan lists every matrix that trips a rule, which may be most of 45,000; so
+ * warnings are put into words only when somebody reads them.
  */
 #ifndef BP_ENGINE_PLAN_RULES_H
 #define BP_ENGINE_PLAN_RULES_H
@@ -24,6 +25,7 @@ struct bp_plan;
     X(PARTIAL, "partial", "are planned", "", false)                                               \
     X(UNMEASURED, "unmeasured", "have candidates that are not measured and took no part",         \
       "candidates", true)                                                                         \
+    X(NOT_ITERATED, "not_iterated", "have errors that are not iterated", "", false)               \
     X(RELATIVE_ERROR, "relative_error", "lose more than 0.15 of their norm", "of the norm", true) \
     X(TWO_BIT, "two_bit_no_low_rank", "have 2-bit codes and no low-rank part to mend them",       \
       "bits/param", false)                                                                        \
@@ -46,7 +48,6 @@ enum bp_rule {
 struct bp_warning {
     const char *matrix; /* its name, the table's; "" for the plan as a whole */
     const char *rule;   /* its name, a constant */
-    char *text;         /* safe for a terminal */
     size_t row;         /* of the matrix, or BP_NO_MATRIX */
     enum bp_rule id;
     double figure, mean; /* what tripped the rule, and what it was compared with, if anything */
@@ -69,6 +70,12 @@ struct bp_warning {
 /* Looks at the plan (totals and choice are there) and appends to its warnings: O(matrices), and
  * O(cells) where `complete`, every cell of the table is measured, is not known. */
 enum bp_status bp_plan_apply_rules(struct bp_plan *plan, bool complete, struct bp_err *err);
+
+/* The words of one of the plan's warnings, without the matrix's name in front: safe for a terminal.
+ * Returns text. */
+enum { BP_WARNING_TEXT = 1024 };
+const char *bp_warning_format(const struct bp_plan *plan, const struct bp_warning *warning,
+                              char text[BP_WARNING_TEXT]);
 
 /* Lines a rule at most in what follows. */
 enum { BP_RULE_LINES = 10 };

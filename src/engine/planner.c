@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "engine/low_rank.h"
 #include "engine/mem.h"
 #include "engine/planner_problem.h"
 #include "engine/printable.h"
@@ -27,8 +28,8 @@ static const double PROOF_GAP = 1e-9;
 
 /* One candidate for every matrix, summed once: no budget changes it. */
 struct uniform {
-    uint64_t bits;
-    double error, objective; /* NaN where a matrix is not measured or may not take it */
+    uint64_t bits, storage_bits; /* of a budget, and of storage alone */
+    double error, objective;     /* NaN where a matrix is not measured or may not take it */
 };
 
 struct bp_planner {
@@ -77,7 +78,8 @@ static enum bp_status sum_uniform(struct bp_planner *p, struct bp_err *err)
         for (size_t j = 0; j < t->n_candidates; j++) {
             size_t cell = i * t->n_candidates + j;
             const bool allowed = bp_problem_allows(&p->problem, i, j);
-            p->uniform[j].bits += t->storage[cell];
+            p->uniform[j].bits += bp_problem_weight(&p->problem, i, j);
+            p->uniform[j].storage_bits += t->storage[cell];
             p->uniform[j].error += allowed ? t->error[cell] : NAN;
             p->uniform[j].objective += allowed ? bp_problem_cost(&p->problem, i, j) : NAN;
         }
@@ -103,10 +105,10 @@ static enum bp_status build_solver(struct bp_planner *p, struct bp_err *err)
 }
 
 static enum bp_status set_up(struct bp_planner *p, const struct bp_constraints *constraints,
-                             struct bp_err *err)
+                             unsigned counted, struct bp_err *err)
 {
     BP_TRY(bp_constraints_copy(constraints, &p->constraints, err));
-    BP_TRY(bp_problem_init(&p->problem, p->table, &p->constraints, err));
+    BP_TRY(bp_problem_init(&p->problem, p->table, &p->constraints, counted, err));
     BP_TRY(sum_uniform(p, err));
     p->params = bp_table_params(p->table);
     p->table_fingerprint = bp_table_fingerprint(p->table);
@@ -120,12 +122,19 @@ enum bp_status bp_planner_new(const struct bp_table *table,
                               const struct bp_constraints *constraints, struct bp_planner **out,
                               struct bp_err *err)
 {
+    return bp_planner_new_counting(table, constraints, 0, out, err);
+}
+
+enum bp_status bp_planner_new_counting(const struct bp_table *table,
+                                       const struct bp_constraints *constraints, unsigned counted,
+                                       struct bp_planner **out, struct bp_err *err)
+{
     *out = NULL;
     struct bp_planner *p = calloc(1, sizeof *p);
     if (!p)
         return bp_fail_nomem(err);
     p->table = table;
-    enum bp_status status = set_up(p, constraints, err);
+    enum bp_status status = set_up(p, constraints, counted, err);
     if (status != BP_OK) {
         bp_planner_free(p);
         return status;
@@ -148,6 +157,16 @@ struct bp_planner *bp_planner_free(struct bp_planner *p)
     return NULL;
 }
 
+unsigned bp_planner_counted(const struct bp_planner *p)
+{
+    return p->problem.counted;
+}
+
+const struct bp_constraints *bp_planner_constraints(const struct bp_planner *p)
+{
+    return &p->constraints;
+}
+
 void bp_planner_range(const struct bp_planner *p, uint64_t *least, uint64_t *most)
 {
     *least = bp_mckp_min_weight(p->mckp);
@@ -159,16 +178,17 @@ void bp_planner_range(const struct bp_planner *p, uint64_t *least, uint64_t *mos
 static void sum_totals(struct bp_plan *plan)
 {
     const struct bp_table *t = plan->table;
+    const unsigned precision = bp_budget_precision(&plan->budget);
     double norms = t->norm ? 0.0 : NAN;
     for (size_t i = 0; i < t->n_matrices; i++) {
         const struct bp_table_matrix *m = &t->matrices[i];
         const struct bp_candidate *c = &t->candidates[plan->choice[i]];
         size_t cell = i * t->n_candidates + plan->choice[i];
-        uint64_t side = m->d < m->k ? m->d : m->k;
-        uint64_t rank = c->rank < side ? c->rank : side;
         plan->params += m->d * m->k;
         plan->storage_bits += t->storage[cell];
-        plan->low_rank_params += rank * (m->d + m->k);
+        plan->low_rank_params += bp_low_rank_params(m->d, m->k, c->rank);
+        plan->low_rank_bits += bp_low_rank_bits(m->d, m->k, c->rank, precision);
+        plan->low_rank_bytes += bp_low_rank_bytes(m->d, m->k, c->rank, precision);
         plan->error += t->error[cell];
         norms += t->norm ? t->norm[i] : 0.0;
     }
@@ -198,8 +218,9 @@ static void add_best_uniform(struct bp_plan *plan, const struct bp_planner *p)
 {
     const uint32_t j = best_uniform(p, plan->budget.bits);
     if (j != NO_CANDIDATE)
-        plan->baselines[plan->n_baselines++] = (struct bp_baseline){
-            "best uniform", p->table->candidates[j], p->uniform[j].bits, p->uniform[j].error};
+        plan->baselines[plan->n_baselines++] =
+            (struct bp_baseline){"best uniform", p->table->candidates[j],
+                                 p->uniform[j].storage_bits, p->uniform[j].error};
 }
 
 /* QLoRA's uniform NF4 and NF3 without a low-rank part, whether they fit or not. */
@@ -278,18 +299,24 @@ static uint64_t millionths_up(uint64_t a, uint64_t b)
 }
 
 /* "; without --grid 'b0=3,4' it would be 2.032300 bits/param", or nothing. */
-static void name_dearest(const struct bp_planner *p, uint64_t least, char text[600])
+static void name_dearest(const struct bp_planner *p, const struct bp_budget *budget, uint64_t least,
+                         char text[600])
 {
     uint64_t bits;
-    const size_t k = bp_problem_dearest(p->table, &p->constraints, &bits);
+    const size_t k = bp_problem_dearest(p->table, &p->constraints, p->problem.counted, &bits);
     text[0] = '\0';
     if (k == SIZE_MAX || bits >= least)
         return;
     const struct bp_constraint *c = &p->constraints.list[k];
     const uint64_t bpp = millionths_up(bits, p->params);
-    snprintf(text, 600, "; without %s '%s' it would be %" PRIu64 ".%06" PRIu64 " bits/param",
-             bp_constraint_option(c->kind), bp_printable(c->value).text, bpp / 1000000,
-             bpp % 1000000);
+    const int n = snprintf(text, 600, "; without %s '%s' it would be ",
+                           bp_constraint_option(c->kind), bp_printable(c->value).text);
+    if (budget->unit == BP_BUDGET_TOTAL_BYTES)
+        snprintf(text + n, 600 - (size_t)n, "%" PRIu64 " %s", bp_budget_total_for(budget, bits),
+                 bp_budget_unit_name(budget->unit));
+    else
+        snprintf(text + n, 600 - (size_t)n, "%" PRIu64 ".%06" PRIu64 " bits/param", bpp / 1000000,
+                 bpp % 1000000);
 }
 
 static enum bp_status too_small(const struct bp_planner *p, const struct bp_budget *budget,
@@ -299,15 +326,16 @@ static enum bp_status too_small(const struct bp_planner *p, const struct bp_budg
     bp_planner_range(p, &least, &most);
     const uint64_t least_bpp = millionths_up(least, p->params);
     char dearest[600];
-    name_dearest(p, least, dearest);
+    name_dearest(p, budget, least, dearest);
     if (budget->unit == BP_BUDGET_TOTAL_BYTES)
         return bp_fail(err, BP_INFEASIBLE,
-                       "%s: a budget of %.10g %s leaves the planned matrices %s bits, below the "
-                       "least possible: %s bits, for which it takes %.0f %s%s",
+                       "%s: a budget of %.10g %s leaves the planned matrices%s %s bits, below the "
+                       "least possible: %s bits, for which it takes %" PRIu64 " %s%s",
                        p->table->path, budget->asked, bp_budget_unit_name(budget->unit),
+                       budget->counts_low_rank ? " with their low-rank parts" : "",
                        bp_grouped(budget->bits).text, bp_grouped(least).text,
-                       budget->asked + (double)((least - budget->bits + 7) / 8),
-                       bp_budget_unit_name(budget->unit), dearest);
+                       bp_budget_total_for(budget, least), bp_budget_unit_name(budget->unit),
+                       dearest);
     return bp_fail(err, BP_INFEASIBLE,
                    "%s: a budget of %.10g %s (%s bits) is below the least possible: %" PRIu64
                    ".%06" PRIu64 " bits/param, %s bytes (%s bits)%s",
@@ -432,6 +460,7 @@ enum bp_status bp_planner_solve(struct bp_planner *p, const struct bp_budget *bu
                                 struct bp_plan **out, struct bp_err *err)
 {
     *out = NULL;
+    assert(bp_budget_counted(budget) == p->problem.counted);
     struct found f;
     const bool sided = bp_problem_is_sided(&p->problem);
     enum bp_status solved = find(p, budget->bits, solver, sided, limits, &f, err);
@@ -452,7 +481,7 @@ enum bp_status bp_planner_solve(struct bp_planner *p, const struct bp_budget *bu
     BP_TRY(bp_planner_assemble(p, budget, p->choice, &certificate, out, err));
     (*out)->shadow_price = f.shadow_price;
     /* No input can bring about anything else. */
-    assert((*out)->storage_bits <= budget->bits && (*out)->storage_bits == f.bits);
+    assert(bp_plan_spent_bits(*out) <= budget->bits && bp_plan_spent_bits(*out) == f.bits);
     assert((*out)->objective == f.objective);
     return solved;
 }
@@ -475,6 +504,11 @@ enum bp_status bp_planner_point(struct bp_planner *p, uint64_t bits,
 
 /* --- what else could be --- */
 
+uint64_t bp_planner_bits(const struct bp_planner *p, size_t i, size_t j)
+{
+    return bp_problem_weight(&p->problem, i, j);
+}
+
 double bp_planner_uniform(const struct bp_planner *p, size_t j, uint64_t *bits)
 {
     *bits = p->uniform[j].bits;
@@ -485,14 +519,15 @@ void bp_planner_prices(const struct bp_planner *p, size_t i, uint32_t j, double 
                        struct bp_matrix_prices *out)
 {
     const struct bp_table *t = p->table;
-    const uint64_t *storage = t->storage + i * t->n_candidates;
+    const uint64_t weight = bp_problem_weight(&p->problem, i, j);
     const double cost = bp_problem_cost(&p->problem, i, j);
     double least = INFINITY; /* of the runner-up: cost + shadow * bits above the choice's */
     *out = (struct bp_matrix_prices){.flip_price = NAN};
     for (uint32_t k = 0; k < t->n_candidates; k++) {
         if (k == j || !bp_problem_allows(&p->problem, i, k))
             continue;
-        const double more = (double)((int64_t)storage[k] - (int64_t)storage[j]);
+        const double more =
+            (double)((int64_t)bp_problem_weight(&p->problem, i, k) - (int64_t)weight);
         const double saved = cost - bp_problem_cost(&p->problem, i, k);
         const double price = saved / more; /* NaN or infinite without bits more or less */
         if (isnan(saved))

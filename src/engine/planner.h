@@ -41,7 +41,17 @@ struct bp_planner_limits {
 enum bp_status bp_planner_new(const struct bp_table *table,
                               const struct bp_constraints *constraints, struct bp_planner **out,
                               struct bp_err *err);
+/* The same for budgets that count low-rank parts at a precision (bp_budget_counted; 0 = those that
+ * do not, which are all but some in total bytes). Bits are then, here and below, those of storage
+ * with low-rank parts. */
+enum bp_status bp_planner_new_counting(const struct bp_table *table,
+                                       const struct bp_constraints *constraints, unsigned counted,
+                                       struct bp_planner **out, struct bp_err *err);
 struct bp_planner *bp_planner_free(struct bp_planner *planner);
+
+/* What it was made for. */
+unsigned bp_planner_counted(const struct bp_planner *planner);
+const struct bp_constraints *bp_planner_constraints(const struct bp_planner *planner);
 
 /* Whether the constraints let matrix i, and those tied to it, take candidate j. */
 bool bp_planner_allows(const struct bp_planner *planner, size_t i, size_t j);
@@ -62,10 +72,10 @@ enum bp_status bp_planner_check_sided(const struct bp_planner *planner, const ui
  * Conditions beside the budget are not counted: under them the least may be more. */
 void bp_planner_range(const struct bp_planner *planner, uint64_t *least, uint64_t *most);
 
-/* The plan of least error within the budget. BP_OK: proved optimal. BP_LIMIT: *out holds the best
- * plan found and its true gap. BP_INFEASIBLE: the text says what the least budget is. BP_STOPPED:
- * under conditions beside the budget, a limit came before any plan was found. limits may be NULL;
- * GLPK heeds them under such conditions only. */
+/* The plan of least error within the budget, one that counts what the planner was made for. BP_OK:
+ * proved optimal. BP_LIMIT: *out holds the best plan found and its true gap. BP_INFEASIBLE: the
+ * text says what the least budget is. BP_STOPPED: under conditions beside the budget, a limit came
+ * before any plan was found. limits may be NULL; GLPK heeds them under such conditions only. */
 enum bp_status bp_planner_solve(struct bp_planner *planner, const struct bp_budget *budget,
                                 enum bp_solver solver, const struct bp_planner_limits *limits,
                                 struct bp_plan **out, struct bp_err *err);
@@ -81,8 +91,11 @@ enum bp_status bp_planner_point(struct bp_planner *planner, uint64_t bits,
                                 const struct bp_planner_limits *limits,
                                 struct bp_frontier_point *out, struct bp_err *err);
 
-/* The one candidate j for all matrices: its storage in *bits and its objective, NaN where a matrix
- * is not measured or may not take it, and where a --limit is exceeded. */
+/* What candidate j of matrix i takes of a budget. */
+uint64_t bp_planner_bits(const struct bp_planner *planner, size_t i, size_t j);
+
+/* The one candidate j for all matrices: what it takes of a budget in *bits, and its objective, NaN
+ * where a matrix is not measured or may not take it, and where a --limit is exceeded. */
 double bp_planner_uniform(const struct bp_planner *planner, size_t j, uint64_t *bits);
 
 /* What a matrix's choice would change for. Prices are error (with --weight's factors) saved per bit

@@ -58,9 +58,10 @@ static enum bp_status check_measured(const struct bp_problem *p, struct bp_err *
 }
 
 enum bp_status bp_problem_init(struct bp_problem *p, const struct bp_table *table,
-                               const struct bp_constraints *constraints, struct bp_err *err)
+                               const struct bp_constraints *constraints, unsigned counted,
+                               struct bp_err *err)
 {
-    *p = (struct bp_problem){.table = table, .n_classes = table->n_matrices};
+    *p = (struct bp_problem){.table = table, .n_classes = table->n_matrices, .counted = counted};
     if (constraints && constraints->n > 0)
         BP_TRY(apply(p, constraints, err));
     return check_measured(p, err);
@@ -92,9 +93,10 @@ static void add_rows(const struct bp_problem *p, struct bp_problem_arrays *a)
     for (size_t i = 0; i < p->table->n_matrices; i++) {
         const size_t c = p->group ? p->group[i] : i;
         for (size_t j = 0; j < C; j++) {
-            a->cost[c * C + j] += bp_problem_allows(p, i, j) ? bp_problem_cost(p, i, j) : NAN;
+            if (a->cost)
+                a->cost[c * C + j] += bp_problem_allows(p, i, j) ? bp_problem_cost(p, i, j) : NAN;
             if (a->weight)
-                a->weight[c * C + j] += p->table->storage[i * C + j];
+                a->weight[c * C + j] += bp_problem_weight(p, i, j);
         }
     }
 }
@@ -140,18 +142,18 @@ enum bp_status bp_problem_lay(const struct bp_problem *p, struct bp_problem_arra
     const struct bp_table *t = p->table;
     *out = (struct bp_problem_arrays){
         {p->n_classes, t->n_candidates, t->storage, t->error, p->use}, NULL, NULL};
-    if (!p->group && !p->factor)
-        return BP_OK;
-    out->cost = bp_alloc_zero(p->n_classes * t->n_candidates, sizeof *out->cost);
-    if (!out->cost)
+    const bool costs = p->group || p->factor, weights = p->group || p->counted;
+    if (costs && !(out->cost = bp_alloc_zero(p->n_classes * t->n_candidates, sizeof *out->cost)))
         return bp_fail_nomem(err);
-    if (p->group) {
-        out->weight = bp_alloc_zero(p->n_classes * t->n_candidates, sizeof *out->weight);
-        if (!out->weight)
-            return bp_fail_nomem(err);
+    if (weights &&
+        !(out->weight = bp_alloc_zero(p->n_classes * t->n_candidates, sizeof *out->weight)))
+        return bp_fail_nomem(err);
+    if (costs || weights)
+        add_rows(p, out);
+    if (weights)
         out->mckp.weight = out->weight;
-    }
-    add_rows(p, out);
+    if (!costs)
+        return BP_OK;
     out->mckp.cost = out->cost;
     out->mckp.use = NULL; /* what it forbids costs NaN now */
     BP_TRY(check_costs(p, out->cost, err));

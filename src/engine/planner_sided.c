@@ -13,7 +13,7 @@
 
 /* --- laying --- */
 
-/* Lays what each class takes of a limit: its own row of weights where all its matrices count, NULL
+/* Lays what each class takes of a limit: its row of storage where all its matrices count, NULL
  * where none does, else a row of its own out of *next. */
 static enum bp_status lay_limit(const struct bp_problem *p, const struct bp_limit *limit,
                                 const struct bp_mckp_problem *m, const uint64_t **rows,
@@ -22,14 +22,16 @@ static enum bp_status lay_limit(const struct bp_problem *p, const struct bp_limi
     const size_t C = p->table->n_candidates, M = p->table->n_matrices;
     uint32_t *size = bp_alloc_zero(2 * p->n_classes, sizeof *size), *counts = size + p->n_classes;
     uint64_t **own = bp_alloc_zero(p->n_classes, sizeof *own);
+    /* Storage by class, where it stands somewhere: weights of groups may hold low-rank parts. */
+    const uint64_t *storage = !p->group ? p->table->storage : p->counted ? NULL : m->weight;
     enum bp_status status = size && own ? BP_OK : BP_ERR_NOMEM;
     for (size_t i = 0; status == BP_OK && i < M; i++) {
         size[p->group ? p->group[i] : i]++;
         counts[p->group ? p->group[i] : i] += limit->member[i];
     }
     for (size_t c = 0; status == BP_OK && c < p->n_classes; c++) {
-        rows[c] = counts[c] ? m->weight + c * C : NULL;
-        if (counts[c] == 0 || counts[c] == size[c])
+        rows[c] = counts[c] && storage ? storage + c * C : NULL;
+        if (counts[c] == 0 || (storage && counts[c] == size[c]))
             continue;
         rows[c] = own[c] = *next;
         memset(own[c], 0, C * sizeof **own);
@@ -152,9 +154,9 @@ static uint64_t least_bits(const struct bp_problem_sided *s, size_t l)
     return sum;
 }
 
-/* The least storage under the bound on configs (and the limits): the same problem with storage for
+/* The least weight under the bound on configs (and the limits): the same problem with weights for
  * errors. 0 where a few seconds do not tell. */
-static uint64_t least_storage(const struct bp_problem_sided *s)
+static uint64_t least_weight(const struct bp_problem_sided *s)
 {
     static const double SECONDS = 3.0;
     const struct bp_mckp_problem *m = &s->sided.mckp;
@@ -191,12 +193,12 @@ static enum bp_status explain(const struct bp_problem *p, const struct bp_proble
                            path, bp_printable(p->limits[l].value).text,
                            bp_grouped((least + 7) / 8).text);
     }
-    const uint64_t least = least_storage(s);
+    const uint64_t least = least_weight(s);
     if (least > bits)
         return bp_fail(err, BP_INFEASIBLE,
-                       "%s: a budget of %s bits is below the least possible under %s: %s bits, "
+                       "%s: a budget of %s bits%s is below the least possible under %s: %s bits, "
                        "%s bytes, %.6f bits/param",
-                       path, bp_grouped(bits).text,
+                       path, bp_grouped(bits).text, p->counted ? " with low-rank parts" : "",
                        !p->n_limits      ? "--max-configs"
                        : !p->max_configs ? "--limit"
                                          : "--max-configs and --limit",
@@ -220,7 +222,7 @@ enum bp_status bp_problem_explain_sided(const struct bp_problem *p, uint64_t bit
     return status;
 }
 
-/* --- the least storage --- */
+/* --- the least weight --- */
 
 enum bp_status bp_problem_least(const struct bp_problem *p, uint64_t *bits)
 {
@@ -242,7 +244,7 @@ enum bp_status bp_problem_least(const struct bp_problem *p, uint64_t *bits)
 }
 
 size_t bp_problem_dearest(const struct bp_table *table, const struct bp_constraints *constraints,
-                          uint64_t *bits)
+                          unsigned counted, uint64_t *bits)
 {
     struct bp_constraints others = {0};
     size_t dearest = SIZE_MAX;
@@ -255,7 +257,7 @@ size_t bp_problem_dearest(const struct bp_table *table, const struct bp_constrai
             continue;
         free(others.list[k].value);
         memmove(&others.list[k], &others.list[k + 1], (--others.n - k) * sizeof *others.list);
-        if (bp_problem_init(&p, table, &others, NULL) == BP_OK &&
+        if (bp_problem_init(&p, table, &others, counted, NULL) == BP_OK &&
             bp_problem_least(&p, &least) == BP_OK && least < *bits) {
             *bits = least;
             dearest = k;

@@ -364,25 +364,53 @@ static float widen_f16(uint16_t h)
     return from_bits(sign | (exponent + 112) << 23 | mantissa << 13);
 }
 
-void bp_st_read_f32(const struct bp_st *st, const struct bp_st_tensor *t, uint64_t first,
-                    uint64_t n, float *out)
+/* Widens n values that lie at `from`. */
+static void widen(const unsigned char *from, enum bp_dtype dtype, uint64_t n, float *out)
 {
-    assert(bp_dtype_is_weight(t->dtype));
-    assert(first <= t->n_elems && n <= t->n_elems - first);
-    size_t size = bp_dtype_bits(t->dtype) / 8;
-    const unsigned char *from = bp_st_data(st, t) + first * size;
     uint16_t half;
-    if (t->dtype == BP_DTYPE_F32) {
-        memcpy(out, from, n * size);
-    } else if (t->dtype == BP_DTYPE_BF16) {
+    if (dtype == BP_DTYPE_F32) {
+        memcpy(out, from, n * sizeof *out);
+    } else if (dtype == BP_DTYPE_BF16) {
         for (uint64_t i = 0; i < n; i++) {
-            memcpy(&half, from + i * size, size);
+            memcpy(&half, from + i * sizeof half, sizeof half);
             out[i] = from_bits((uint32_t)half << 16);
         }
     } else {
         for (uint64_t i = 0; i < n; i++) {
-            memcpy(&half, from + i * size, size);
+            memcpy(&half, from + i * sizeof half, sizeof half);
             out[i] = widen_f16(half);
         }
+    }
+}
+
+/* Takes pages of the mapping out of this process's memory; the system reads them again when they
+ * are touched. Pages that neighbours share go as well, which costs them that and no more. Bytes
+ * that are no mapping stay: they would be lost. */
+static void let_go(const struct bp_st *st, const unsigned char *from, size_t n_bytes)
+{
+    if (!st->map)
+        return;
+    const uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), begin = (uintptr_t)from / page * page;
+    madvise((void *)begin, (uintptr_t)from + n_bytes - begin, MADV_DONTNEED);
+}
+
+void bp_st_forget(const struct bp_st *st, const struct bp_st_tensor *t)
+{
+    if (t->n_bytes > 0)
+        let_go(st, bp_st_data(st, t), t->n_bytes);
+}
+
+void bp_st_read_f32(const struct bp_st *st, const struct bp_st_tensor *t, uint64_t first,
+                    uint64_t n, float *out)
+{
+    enum { PIECE = 1 << 20 }; /* elements that are in memory twice */
+    assert(bp_dtype_is_weight(t->dtype));
+    assert(first <= t->n_elems && n <= t->n_elems - first);
+    const size_t size = bp_dtype_bits(t->dtype) / 8;
+    const unsigned char *from = bp_st_data(st, t) + first * size;
+    for (uint64_t done = 0; done < n; done += PIECE) {
+        const uint64_t piece = n - done < PIECE ? n - done : PIECE;
+        widen(from + done * size, t->dtype, piece, out + done);
+        let_go(st, from + done * size, piece * size);
     }
 }

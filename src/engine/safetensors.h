@@ -117,7 +117,12 @@ const char *bp_st_metadata(const struct bp_st *st, const char *key);
 /* First byte of a tensor's data. */
 const unsigned char *bp_st_data(const struct bp_st *st, const struct bp_st_tensor *t);
 
-/* Widens `n` elements from element `first` on into out [n], exactly. The dtype must be a weight. */
+/* Takes the data out of this process's memory until it is touched again: a file is mapped as a
+ * whole, and what was read of it would stay. */
+void bp_st_forget(const struct bp_st *st, const struct bp_st_tensor *t);
+
+/* Widens `n` elements from element `first` on into out [n], exactly, and forgets them. The dtype
+ * must be a weight. */
 void bp_st_read_f32(const struct bp_st *st, const struct bp_st_tensor *t, uint64_t first,
                     uint64_t n, float *out);
 

@@ -9,6 +9,7 @@
 #include "engine/json_lex.h"
 #include "engine/json_read.h"
 #include "engine/json_write.h"
+#include "engine/low_rank.h"
 #include "engine/mem.h"
 #include "engine/printable.h"
 #include "engine/session_read.h"
@@ -81,6 +82,8 @@ static void put_bookmark(struct bp_json_out *out, struct cJSON *list, const stru
         bp_json_put_u64(out, budget, "batch", b->budget.batch);
         bp_json_put_u64(out, budget, "kv_bits", b->budget.kv_bits);
     }
+    if (bp_budget_precision(&b->budget) != BP_LOW_RANK_STANDARD)
+        bp_json_put_u64(out, budget, "low_rank_bits", b->budget.low_rank_bits);
     put_constraints(out, node, &b->constraints);
     bp_json_put_u64(out, node, "storage_bits", b->storage_bits);
     bp_json_put_double(out, node, "error", b->error);

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "engine/json_read.h"
+#include "engine/low_rank.h"
 #include "engine/mem.h"
 #include "engine/printable.h"
 
@@ -83,6 +84,19 @@ static enum bp_status read_beside(const struct cJSON *node, struct bp_budget *ou
     BP_TRY(need_whole(node, "context", &out->context, err));
     BP_TRY(need_whole(node, "batch", &out->batch, err));
     return need_whole(node, "kv_bits", &out->kv_bits, err);
+}
+
+/* The precision of the low-rank parts, the standard one where it is not said. */
+static enum bp_status read_precision(const struct cJSON *node, struct bp_budget *out,
+                                     struct bp_err *err)
+{
+    uint64_t precision = BP_LOW_RANK_STANDARD;
+    if (bp_json_member(node, "low_rank_bits"))
+        BP_TRY(need_whole(node, "low_rank_bits", &precision, err));
+    if (!bp_low_rank_precision_valid(precision))
+        return bp_fail(err, BP_ERR_INPUT, "\"low_rank_bits\" must be 8, 16 or 32");
+    out->low_rank_bits = (unsigned)precision;
+    return BP_OK;
 }
 
 static enum bp_status read_constraints(const struct cJSON *list, struct bp_constraints *out,
@@ -221,12 +235,13 @@ static enum bp_status read_choice(const struct cJSON *list, struct bp_bookmark *
 static enum bp_status read_bookmark_budget(const struct cJSON *node, struct bp_budget *out,
                                            struct bp_err *err)
 {
-    static const char *const plain[] = {"asked", "unit", "bits", NULL};
-    static const char *const total[] = {"asked", "unit",    "bits", "context",
-                                        "batch", "kv_bits", NULL};
+    static const char *const plain[] = {"asked", "unit", "bits", "low_rank_bits", NULL};
+    static const char *const total[] = {"asked", "unit",    "bits",          "context",
+                                        "batch", "kv_bits", "low_rank_bits", NULL};
     BP_TRY(read_asked(node, out, err));
     BP_TRY(check_members(node, out->unit == BP_BUDGET_TOTAL_BYTES ? total : plain, err));
     BP_TRY(need_whole(node, "bits", &out->bits, err));
+    BP_TRY(read_precision(node, out, err));
     return read_beside(node, out, err);
 }
 
@@ -346,6 +361,9 @@ static enum bp_status read_plan(const struct cJSON *plan, const char *path,
                      err));
     BP_TRY(in_member(read_asked(budget, &session->budget, err), "budget", err));
     BP_TRY(in_member(read_beside(budget, &session->budget, err), "budget", err));
+    BP_TRY(in_member(read_precision(bp_json_member(plan, "memory"), &session->budget, err),
+                     "memory", err));
+    memory->low_rank_bits = session->budget.low_rank_bits;
     BP_TRY(read_constraints(bp_json_member(plan, "constraints"), &session->constraints, err));
     BP_TRY(sort_constraints(&session->constraints, err));
     if (session->budget.unit == BP_BUDGET_TOTAL_BYTES) {

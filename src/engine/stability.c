@@ -6,6 +6,7 @@
 
 #include "engine/json_write.h"
 #include "engine/mem.h"
+#include "engine/printable.h"
 #include "engine/rng.h"
 
 void bp_stability_done(struct bp_stability *s)
@@ -13,6 +14,19 @@ void bp_stability_done(struct bp_stability *s)
     free(s->changed);
     free(s->codes_changed);
     *s = (struct bp_stability){0};
+}
+
+enum bp_status bp_stability_parse(const char *text, double *noise_percent, struct bp_err *err)
+{
+    struct bp_decimal decimal;
+    const char *end;
+    const double noise = strtod(text, NULL);
+    const bool good = bp_decimal_parse(text, &decimal, &end) && (!*end || strcmp(end, "%") == 0);
+    if (!good || !(noise > 0.0) || noise > 100.0)
+        return bp_fail(err, BP_ERR_USAGE, "'%s' is no percentage above 0 and at most 100",
+                       bp_printable(text).text);
+    *noise_percent = noise;
+    return BP_OK;
 }
 
 bool bp_stability_is_flip(const struct bp_stability *s, uint32_t changed)
@@ -80,7 +94,8 @@ static enum bp_status plan_run(struct bp_stability *s, unsigned run, const struc
     struct bp_planner *planner;
     struct bp_plan *best = NULL;
     double kept = 0.0, there = 0.0;
-    BP_TRY(bp_planner_new(noisy, &s->plan->constraints, &planner, err));
+    BP_TRY(bp_planner_new_counting(noisy, &s->plan->constraints,
+                                   bp_budget_counted(&s->plan->budget), &planner, err));
     const enum bp_status solved =
         bp_planner_solve(planner, &s->plan->budget, BP_SOLVER_MCKP, limits, &best, err);
     enum bp_status status = solved == BP_LIMIT ? BP_OK : solved;
@@ -143,11 +158,15 @@ enum bp_status bp_stability_test(const struct bp_plan *plan, double noise_percen
     if (!error || !z || !out->changed || !out->codes_changed)
         status = bp_fail_nomem(err);
     if (status == BP_OK)
-        status = bp_planner_new(t, &plan->constraints, &calm, err);
+        status = bp_planner_new_counting(t, &plan->constraints, bp_budget_counted(&plan->budget),
+                                         &calm, err);
     noisy.error = error;
     for (unsigned run = 0; status == BP_OK && run < out->runs; run++) {
         disturb(t, noise_percent / 100.0, run, z, error);
-        status = plan_run(out, run, &noisy, calm, limits, &outcomes, err);
+        if (limits && limits->stop && atomic_load(limits->stop))
+            status = bp_fail(err, BP_STOPPED, "stopped");
+        else
+            status = plan_run(out, run, &noisy, calm, limits, &outcomes, err);
     }
     if (status == BP_OK)
         sum_up(out, &outcomes);

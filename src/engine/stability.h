@@ -41,10 +41,14 @@ struct bp_stability {
     double loss_median, loss_max;
 };
 
+/* "5" or "5%": above 0 and at most 100. BP_ERR_USAGE. */
+enum bp_status bp_stability_parse(const char *text, double *noise_percent, struct bp_err *err);
+
 /* Disturbs every measured error by a factor exp(s z - s^2 / 2), z standard normal,
  * s^2 = ln(1 + x^2): log-normal with mean 1 and a standard deviation of x = noise_percent / 100,
  * which is above 0 and at most 1. limits (may be NULL) hold for each run. BP_ERR_INPUT where the
- * noise takes errors out of what can be summed. bp_stability_done in any case. */
+ * noise takes errors out of what can be summed; BP_STOPPED where their stop flag was set before the
+ * last run. bp_stability_done in any case. */
 enum bp_status bp_stability_test(const struct bp_plan *plan, double noise_percent,
                                  const struct bp_planner_limits *limits, struct bp_stability *out,
                                  struct bp_err *err);

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "engine/mem.h"
+#include "engine/parallel.h"
 #include "engine/rng.h"
 
 /* Everything below is column-major, as LAPACK wants it: a row-major A [d * k] is the column-major
@@ -27,6 +28,9 @@ struct bp_svd_work {
     float *lwork;      /* [n_lwork] */
     lapack_int n_lwork;
 };
+
+/* Rows of a product that a thread takes at a time. */
+enum { PRODUCT_ROWS = 128 };
 
 #define NOT_CONVERGED "the singular value decomposition did not converge"
 
@@ -125,19 +129,69 @@ static bool orthonormalize(struct bp_svd_work *w, float *M, uint64_t rows, uint3
            LAPACKE_sorgqr_work(LAPACK_COL_MAJOR, m, n, n, M, m, w->tau, w->lwork, w->n_lwork) == 0;
 }
 
-/* P (k x q) = A' Y (d x q). */
-static void times_transposed(const float *A, uint64_t d, uint64_t k, uint32_t q, const float *Y,
-                             float *P)
+/* M (rows x q, column-major) *= D, D NULL = ones. */
+static void scale_rows(float *M, const float *D, uint64_t rows, uint32_t q)
 {
-    cblas_sgemm(CblasColMajor, CblasNoTrans, CblasNoTrans, (int)k, (int)q, (int)d, 1.0f, A, (int)k,
-                Y, (int)d, 0.0f, P, (int)k);
+    for (uint32_t j = 0; D && j < q; j++)
+        for (uint64_t i = 0; i < rows; i++)
+            M[j * rows + i] *= D[i];
 }
 
-/* Y (d x q) = A P (k x q). */
-static void times(const float *A, uint64_t d, uint64_t k, uint32_t q, const float *P, float *Y)
+/* One of the two products of A with a thin factor, its rows (`outputs` of them) shared out. */
+struct product {
+    const struct bp_svd_operand *o;
+    bool transposed;
+    uint32_t q;
+    uint64_t outputs, chunk;
+    const float *in;
+    float *out;
+};
+
+static enum bp_status product_rows(void *ctx, size_t i, unsigned worker, struct bp_err *err)
 {
-    cblas_sgemm(CblasColMajor, CblasTrans, CblasNoTrans, (int)d, (int)q, (int)k, 1.0f, A, (int)k, P,
-                (int)k, 0.0f, Y, (int)d);
+    (void)worker, (void)err;
+    const struct product *p = ctx;
+    const uint64_t first = i * p->chunk, left = p->outputs - first;
+    const int n = (int)(left < p->chunk ? left : p->chunk), d = (int)p->o->d, k = (int)p->o->k;
+    if (p->transposed)
+        cblas_sgemm(CblasColMajor, CblasNoTrans, CblasNoTrans, n, (int)p->q, d, 1.0f,
+                    p->o->A + first, k, p->in, d, 0.0f, p->out + first, k);
+    else
+        cblas_sgemm(CblasColMajor, CblasTrans, CblasNoTrans, n, (int)p->q, k, 1.0f,
+                    p->o->A + first * p->o->k, k, p->in, k, 0.0f, p->out + first, d);
+    return BP_OK;
+}
+
+/* Chunks of one size whatever the threads, as BLAS may round otherwise in another company of rows.
+ */
+static void multiply(struct product *p)
+{
+    p->chunk = p->o->threads ? PRODUCT_ROWS : p->outputs;
+    bp_parallel_for((p->outputs + p->chunk - 1) / p->chunk, p->o->threads ? p->o->threads : 1,
+                    product_rows, p, NULL);
+}
+
+/* P (k x q) = D_col A' D_row Y (d x q). The thin factors are scaled, never A. Y is changed. */
+static void times_transposed(const struct bp_svd_operand *o, uint32_t q, float *Y, float *P)
+{
+    struct product p = {.o = o, .transposed = true, .q = q, .outputs = o->k, .in = Y, .out = P};
+    scale_rows(Y, o->row, o->d, q);
+    multiply(&p);
+    scale_rows(P, o->col, o->k, q);
+}
+
+/* Y (d x q) = D_row A D_col P (k x q). `scaled` (k x q) is scratch. */
+static void times(const struct bp_svd_operand *o, uint32_t q, const float *P, float *scaled,
+                  float *Y)
+{
+    struct product p = {.o = o, .q = q, .outputs = o->d, .in = P, .out = Y};
+    if (o->col) {
+        memcpy(scaled, P, o->k * q * sizeof *P);
+        scale_rows(scaled, o->col, o->k, q);
+        p.in = scaled;
+    }
+    multiply(&p);
+    scale_rows(Y, o->row, o->d, q);
 }
 
 /* L1 [d * r] and L2 [r * k], row-major, from U (d x _), S and V (k x _), column-major. */
@@ -153,23 +207,24 @@ static void split(const float *U, const float *S, const float *V, uint64_t d, ui
     }
 }
 
-static bool randomized(struct bp_svd_work *w, const float *A, uint64_t d, uint64_t k, uint32_t q,
+static bool randomized(struct bp_svd_work *w, const struct bp_svd_operand *o, uint32_t q,
                        uint64_t key)
 {
+    const uint64_t d = o->d, k = o->k;
     float *Y = w->tall_d, *P = w->tall_k;
     bp_rng_normal(key, 0, d * q, Y);
-    times_transposed(A, d, k, q, Y, P);
+    times_transposed(o, q, Y, P);
     if (!orthonormalize(w, P, k, q))
         return false;
     for (int i = 0; i < BP_SVD_POWER_ITERATIONS; i++) {
-        times(A, d, k, q, P, Y);
+        times(o, q, P, w->V, Y);
         if (!orthonormalize(w, Y, d, q))
             return false;
-        times_transposed(A, d, k, q, Y, P);
+        times_transposed(o, q, Y, P);
         if (!orthonormalize(w, P, k, q))
             return false;
     }
-    times(A, d, k, q, P, Y); /* B = A P, so that A ~ B P' = U S (P Vt')' */
+    times(o, q, P, w->V, Y); /* B = A P, so that A ~ B P' = U S (P Vt')' */
     if (LAPACKE_sgesdd_work(LAPACK_COL_MAJOR, 'S', (lapack_int)d, (lapack_int)q, Y, (lapack_int)d,
                             w->S, w->U, (lapack_int)d, w->Vt, (lapack_int)q, w->lwork, w->n_lwork,
                             w->iwork) != 0)
@@ -216,9 +271,26 @@ enum bp_status bp_svd_lowrank(struct bp_svd_work *w, const float *A, uint64_t d,
     uint32_t r = bp_svd_rank(d, k, rank);
     if (w->method == BP_SVD_FULL)
         return full(A, d, k, r, L1, L2, err);
-    if (!randomized(w, A, d, k, sketch_width(d, k, rank), key))
+    const struct bp_svd_operand o = {.A = A, .d = d, .k = k};
+    if (!randomized(w, &o, sketch_width(d, k, rank), key))
         return bp_fail(err, BP_ERR_FAILED, NOT_CONVERGED);
     split(w->U, w->S, w->V, d, k, r, L1, L2);
+    return BP_OK;
+}
+
+enum bp_status bp_svd_triplets(struct bp_svd_work *w, const struct bp_svd_operand *o, uint32_t q,
+                               uint64_t key, uint32_t ld, float *U, float *S, float *V,
+                               struct bp_err *err)
+{
+    if (!randomized(w, o, q, key))
+        return bp_fail(err, BP_ERR_FAILED, NOT_CONVERGED);
+    for (uint64_t i = 0; i < o->d; i++)
+        for (uint32_t j = 0; j < ld; j++)
+            U[i * ld + j] = j < q ? w->U[j * o->d + i] : 0.0f;
+    for (uint64_t i = 0; i < o->k; i++)
+        for (uint32_t j = 0; j < ld; j++)
+            V[i * ld + j] = j < q ? w->V[j * o->k + i] : 0.0f;
+    memcpy(S, w->S, q * sizeof *S);
     return BP_OK;
 }
 

@@ -37,6 +37,21 @@ enum bp_status bp_svd_lowrank(struct bp_svd_work *work, const float *A, uint64_t
                               uint32_t rank, uint64_t key, float *L1, float *L2,
                               struct bp_err *err);
 
+/* What is decomposed: D_row A D_col, which is never formed. */
+struct bp_svd_operand {
+    const float *A; /* [d * k] */
+    uint64_t d, k;
+    const float *row, *col; /* [d], [k] diagonals; NULL = ones */
+    unsigned threads;       /* that share the products, >= 1; the result does not depend on them */
+};
+
+/* The same approximation as singular triplets: q <= min(d, k, r_max + BP_SVD_OVERSAMPLING) columns,
+ * all of the sketch's. U [d * ld], V [k * ld] row-major with orthonormal columns, zeros from column
+ * q on; S [q] falling. By the randomized method, whatever the workspace's. */
+enum bp_status bp_svd_triplets(struct bp_svd_work *work, const struct bp_svd_operand *operand,
+                               uint32_t q, uint64_t key, uint32_t ld, float *U, float *S, float *V,
+                               struct bp_err *err);
+
 /* R [d * k] = A - L1 L2. R may be A. */
 void bp_residual(const float *A, const float *L1, const float *L2, uint64_t d, uint64_t k,
                  uint32_t r, float *R);

@@ -12,21 +12,47 @@
 #include "engine/safetensors.h"
 #include "engine/table_meta.h"
 
+/* --- efforts --- */
+
+static const char *const effort_names[BP_N_EFFORTS] = {
+#define EFFORT_NAME(id, name) name,
+    BP_EFFORTS(EFFORT_NAME)
+#undef EFFORT_NAME
+};
+
+const char *bp_effort_name(enum bp_effort effort)
+{
+    return effort_names[effort];
+}
+
+bool bp_effort_parse(const char *name, enum bp_effort *out)
+{
+    for (int e = 0; e < BP_N_EFFORTS; e++)
+        if (strcmp(name, effort_names[e]) == 0) {
+            *out = (enum bp_effort)e;
+            return true;
+        }
+    return false;
+}
+
 /* --- opening --- */
 
-/* The data of a tensor of the given form: in place when the file aligns it, else a copy in *copy.
- * NULL in *out when there is none and it is not required. */
+enum how { REQUIRED = 1, COPIED = 2 };
+
+/* The data of a tensor of the given form: in place when the file aligns it and it need not be
+ * COPIED, else a copy in *copy. NULL in *out when there is none and it is not REQUIRED. */
 static enum bp_status take(const struct bp_st *st, const char *name, enum bp_dtype dtype,
-                           size_t rows, size_t cols, bool required, const void **out, void **copy,
+                           size_t rows, size_t cols, int how, const void **out, void **copy,
                            struct bp_err *err)
 {
     const struct bp_st_tensor *t = bp_st_find(st, name);
     const unsigned bytes = bp_dtype_bits(dtype) / 8;
     *out = NULL;
     if (!t)
-        return required ? bp_fail(err, BP_ERR_INPUT,
-                                  "%s: not a bitplan table: it has no tensor `%s`", st->path, name)
-                        : BP_OK;
+        return how & REQUIRED
+                   ? bp_fail(err, BP_ERR_INPUT, "%s: not a bitplan table: it has no tensor `%s`",
+                             st->path, name)
+                   : BP_OK;
     bool fits = t->dtype == dtype && t->shape[0] == rows &&
                 (cols == 0 ? t->n_dims == 1 : t->n_dims == 2 && t->shape[1] == cols);
     if (!fits)
@@ -34,7 +60,7 @@ static enum bp_status take(const struct bp_st *st, const char *name, enum bp_dty
                        "%s: tensor `%s` is not %s [%zu, %zu] as its metadata says", st->path, name,
                        bp_dtype_name(dtype), rows, cols ? cols : 1);
     const unsigned char *data = bp_st_data(st, t);
-    if ((uintptr_t)data % bytes == 0) {
+    if (!(how & COPIED) && (uintptr_t)data % bytes == 0) {
         *out = data;
         return BP_OK;
     }
@@ -49,18 +75,23 @@ static enum bp_status take(const struct bp_st *st, const char *name, enum bp_dty
 static enum bp_status take_all(const struct bp_st *st, struct bp_table *t, struct bp_err *err)
 {
     size_t N = t->n_matrices, C = t->n_candidates;
-    const void *error, *storage, *norm, *iterations, *baseline;
-    BP_TRY(take(st, "error", BP_DTYPE_F64, N, C, true, &error, &t->copies[0], err));
-    BP_TRY(take(st, "storage", BP_DTYPE_U64, N, C, true, &storage, &t->copies[1], err));
-    BP_TRY(take(st, "norm", BP_DTYPE_F64, N, 0, false, &norm, &t->copies[2], err));
-    BP_TRY(take(st, "iterations", BP_DTYPE_U16, N, C, false, &iterations, &t->copies[3], err));
-    BP_TRY(take(st, "baseline_error", BP_DTYPE_F64, N, BP_N_BASELINES, false, &baseline,
-                &t->copies[4], err));
+    const void *error, *storage, *norm, *iterations, *baseline, *stage;
+    /* Cells with marks change when a run refines them: a table that is open does not, and its
+     * marks, read first, never say more than is true. */
+    const int changing = bp_st_find(st, "stage") ? COPIED : 0;
+    BP_TRY(take(st, "stage", BP_DTYPE_U8, N, C, COPIED, &stage, &t->copies[5], err));
+    BP_TRY(take(st, "error", BP_DTYPE_F64, N, C, REQUIRED | changing, &error, &t->copies[0], err));
+    BP_TRY(take(st, "storage", BP_DTYPE_U64, N, C, REQUIRED, &storage, &t->copies[1], err));
+    BP_TRY(take(st, "norm", BP_DTYPE_F64, N, 0, 0, &norm, &t->copies[2], err));
+    BP_TRY(take(st, "iterations", BP_DTYPE_U16, N, C, 0, &iterations, &t->copies[3], err));
+    BP_TRY(take(st, "baseline_error", BP_DTYPE_F64, N, BP_N_BASELINES, 0, &baseline, &t->copies[4],
+                err));
     t->error = error;
     t->storage = storage;
     t->norm = norm;
     t->iterations = iterations;
     t->baseline_error = baseline;
+    t->stage = stage;
     return BP_OK;
 }
 
@@ -113,6 +144,11 @@ static enum bp_status check_numbers(const struct bp_table *t, struct bp_err *err
         if (t->baseline_error[i] < 0.0 || t->baseline_error[i] > most_error)
             return bp_fail(err, BP_ERR_INPUT, "%s: a baseline error of matrix %s is no number >= 0",
                            t->path, bp_printable(t->matrices[i / BP_N_BASELINES].name).text);
+    for (size_t i = 0; t->stage && i < t->n_matrices * t->n_candidates; i++)
+        if (t->stage[i] >= BP_N_CELL_STAGES)
+            return bp_fail(err, BP_ERR_INPUT, "%s: a stage of matrix %s is %u, and 3 the last",
+                           t->path, bp_printable(t->matrices[i / t->n_candidates].name).text,
+                           t->stage[i]);
     return BP_OK;
 }
 
@@ -204,6 +240,25 @@ uint64_t bp_table_measured(const struct bp_table *t)
     for (size_t i = 0; i < t->n_matrices; i++)
         n += bp_table_measured_in_row(t, i);
     return n;
+}
+
+enum bp_cell_stage bp_table_stage(const struct bp_table *t, size_t i, size_t j)
+{
+    const size_t cell = i * t->n_candidates + j;
+    if (isnan(t->error[cell]))
+        return BP_CELL_MISSING;
+    if (!t->stage)
+        return BP_CELL_ITERATED;
+    return t->stage[cell] == BP_CELL_MISSING ? BP_CELL_ONE_STEP
+                                             : (enum bp_cell_stage)t->stage[cell];
+}
+
+void bp_table_count_stages(const struct bp_table *t, uint64_t n[BP_N_CELL_STAGES])
+{
+    memset(n, 0, BP_N_CELL_STAGES * sizeof *n);
+    for (size_t i = 0; i < t->n_matrices; i++)
+        for (size_t j = 0; j < t->n_candidates; j++)
+            n[bp_table_stage(t, i, j)]++;
 }
 
 uint64_t bp_table_params(const struct bp_table *t)

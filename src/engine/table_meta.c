@@ -71,6 +71,8 @@ static void put_method(struct bp_json_out *out, const struct bp_table *t)
 {
     bp_json_out_object(out);
     bp_json_put_string(out, out->root, "effort", t->about.effort);
+    if (t->about.on_cuda)
+        bp_json_put_string(out, out->root, "backend", "cuda");
     bp_json_put_u64(out, out->root, "iterations", t->about.iterations);
     bp_json_put_u64(out, out->root, "oversampling", t->about.oversampling);
     bp_json_put_u64(out, out->root, "power_iterations", t->about.power_iterations);
@@ -280,6 +282,8 @@ static enum bp_status parse_about(const struct cJSON *objective, const struct cJ
     BP_TRY(keep_string(&a->model_fingerprint, bp_json_string(bp_json_member(model, "fingerprint")),
                        err));
     BP_TRY(keep_string(&a->effort, bp_json_string(bp_json_member(method, "effort")), err));
+    const char *backend = bp_json_string(bp_json_member(method, "backend"));
+    a->on_cuda = backend && strcmp(backend, "cuda") == 0;
     a->params = u64_or_zero(model, "params");
     a->params_outside = u64_or_zero(model, "params_outside");
     a->bytes_outside = u64_or_zero(model, "bytes_outside");

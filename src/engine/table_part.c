@@ -6,7 +6,7 @@
 #include "engine/table.h"
 
 /* Which of t's copies holds what; any order would do. */
-enum { COPY_ERROR, COPY_STORAGE, COPY_NORM, COPY_ITERATIONS, COPY_BASELINE };
+enum { COPY_ERROR, COPY_STORAGE, COPY_NORM, COPY_ITERATIONS, COPY_BASELINE, COPY_STAGE };
 
 static bool copy_string(const char *from, char **to)
 {
@@ -63,12 +63,14 @@ static bool copy_numbers(const struct bp_table *from, const size_t *row, struct 
         copy_rows(from->norm, row, n, sizeof *from->norm, &copy[COPY_NORM]) &&
         copy_rows(from->iterations, row, n, C * sizeof *from->iterations, &copy[COPY_ITERATIONS]) &&
         copy_rows(from->baseline_error, row, n, BP_N_BASELINES * sizeof *from->baseline_error,
-                  &copy[COPY_BASELINE]);
+                  &copy[COPY_BASELINE]) &&
+        copy_rows(from->stage, row, n, C * sizeof *from->stage, &copy[COPY_STAGE]);
     to->error = copy[COPY_ERROR];
     to->storage = copy[COPY_STORAGE];
     to->norm = copy[COPY_NORM];
     to->iterations = copy[COPY_ITERATIONS];
     to->baseline_error = copy[COPY_BASELINE];
+    to->stage = copy[COPY_STAGE];
     return whole;
 }
 

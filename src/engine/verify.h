@@ -25,12 +25,14 @@ struct bp_verify_options {
 
 struct bp_verify_report {
     size_t n_plans;
-    size_t n_matrices;   /* of all plans together */
-    size_t n_figures;    /* values compared */
-    size_t n_optimal;    /* plans that say optimal, and are */
-    size_t n_remeasured; /* cells measured again and equal */
-    bool model_checked;  /* also against the model */
-    bool synthetic;      /* a plan's model is a synthetic one */
+    size_t n_matrices;     /* of all plans together */
+    size_t n_figures;      /* values compared */
+    size_t n_optimal;      /* plans that say optimal, and are */
+    size_t n_remeasured;   /* cells measured again and equal */
+    size_t n_estimates;    /* of these: estimates, iterated now and within BP_ESTIMATE_TOLERANCE */
+    double worst_estimate; /* the most that one of those is off, relative */
+    bool model_checked;    /* also against the model */
+    bool synthetic;        /* a plan's model is a synthetic one */
 };
 
 /* Checks a file that holds a plan or a list of plans. BP_ERR_MISMATCH: a figure is wrong; the text

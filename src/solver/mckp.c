@@ -24,6 +24,7 @@ static void free_work(struct bp_mckp_work *k)
     free(k->group);
     free(k->list);
     free(k->arena);
+    free(k->rest);
     free(k->table);
     free(k->node);
     free(k->node_free);

@@ -1,6 +1,7 @@
 /*
  * Inside the multiple-choice knapsack: what mckp_build.c lays out once and what mckp_root.c,
- * mckp_search.c, mckp_leaf.c and mckp_dp.c do with it for one budget. Only they include this.
+ * mckp_search.c, mckp_leaf.c, mckp_lists.c and mckp_dp.c do with it for one budget. Only they
+ * include this.
  *
  * Words: an *item* is an undominated candidate of a class, numbered through all classes, within a
  * class by rising weight and so by falling cost. w is its weight above the class's lightest item in
@@ -129,6 +130,8 @@ struct bp_mckp_work {
     size_t list_cap;
     struct bp_mckp_state *arena;
     size_t arena_cap, arena_top;
+    int64_t *rest; /* bounds of mckp_lists.c */
+    size_t rest_cap;
     uint64_t *table; /* hash table of weight steps */
     size_t table_cap;
 
@@ -344,6 +347,12 @@ void bp_mckp_sort_keys(struct bp_mckp_key *key, size_t n);
  * max_cells updates, and at once where it would need many times as many. `narrow`: a part of the
  * window and the cheapest moves only; may improve the incumbent, proves nothing. */
 enum bp_mckp_outcome bp_mckp_dp(struct bp_mckp *m, double max_cells, bool narrow);
+
+/* -- mckp_lists.c -- */
+
+/* Dynamic program over lists of partial plans of the core. Gives up after max_work steps. May
+ * improve the incumbent. */
+enum bp_mckp_outcome bp_mckp_lists(struct bp_mckp *m, double max_work);
 
 /* -- mckp_node.c -- */
 

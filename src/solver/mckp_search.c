@@ -21,6 +21,12 @@
 #define FIRST_SPLIT 64 /* the same for the moves of coarse classes */
 #define SPLIT_STEP  4
 
+/* From so many nodes on, the lists are tried. */
+#define LISTS_FROM  32
+#define LISTS_PART  64   /* of the gap, at first one part in so many */
+#define LISTS_SHARE 4    /* steps for one of the rest */
+#define LISTS_ITEMS 2500 /* with more in the core, branching is ahead mostly */
+
 /* A table is flat where the dearest move of a small leaf is below such a part of the gap. */
 #define FLAT 256
 
@@ -332,8 +338,10 @@ static enum bp_mckp_outcome branch(struct bp_mckp *m, const struct bp_mckp_node 
 struct progress {
     uint64_t nodes;
     uint64_t big_tried, big_closed;
-    int64_t core_gap; /* gap at the last shrink */
-    bool flat;        /* most moves cost next to nothing: branching will not get far */
+    int64_t core_gap;  /* gap at the last shrink */
+    int64_t lists_gap; /* the lists have found nothing in this part of the gap */
+    uint64_t lists_work;
+    bool flat; /* most moves cost next to nothing: branching will not get far */
     struct bp_mckp_node root;
 };
 
@@ -354,6 +362,38 @@ static enum bp_mckp_outcome dense(struct bp_mckp *m, double max_cells, bool narr
     if (m->work.stopped)
         return BP_MCKP_OPEN;
     return bp_mckp_dp(m, max_cells < left ? max_cells : left, narrow);
+}
+
+/* The lists for a small part of the gap, then for more of it: their size hangs on it. What they may
+ * cost is in proportion to the rest of the search. CLOSED: all of the gap. */
+static enum bp_mckp_outcome lists(struct bp_mckp *m, struct progress *p)
+{
+    struct bp_mckp_work *k = &m->work;
+    uint64_t begin = k->work, others = begin - p->lists_work;
+    double left = work_left(m), allowed = LISTS_SHARE * (double)others - (double)p->lists_work;
+    int64_t cutoff = k->cutoff, gap = cutoff - k->root_bound;
+    uint64_t end = begin + (uint64_t)(allowed < 0 ? 0 : allowed < left ? allowed : left);
+    enum bp_mckp_outcome outcome = BP_MCKP_CLOSED;
+    if (p->lists_gap < k->bound - k->root_bound)
+        p->lists_gap = k->bound - k->root_bound;
+    if (p->lists_gap < gap / LISTS_PART)
+        p->lists_gap = gap / LISTS_PART;
+    bp_mckp_core_shrink(m);
+    if (k->core.n > LISTS_ITEMS)
+        return BP_MCKP_OPEN;
+    while (outcome == BP_MCKP_CLOSED && !bp_mckp_stopped(k) && k->work < end) {
+        int64_t below = 2 * p->lists_gap + 1;
+        bool last = below >= gap;
+        k->cutoff = last ? cutoff : k->root_bound + below;
+        outcome = bp_mckp_lists(m, (double)(end - k->work));
+        if (outcome == BP_MCKP_CLOSED && (last || k->incumbent <= k->cutoff))
+            return BP_MCKP_CLOSED;
+        if (outcome == BP_MCKP_CLOSED)
+            p->lists_gap = below;
+    }
+    k->cutoff = cutoff < k->incumbent ? cutoff : k->incumbent;
+    p->lists_work += k->work - begin;
+    return outcome == BP_MCKP_NOMEM ? outcome : BP_MCKP_OPEN;
 }
 
 /* A big leaf of no more states than the work left allows. */
@@ -428,13 +468,17 @@ static enum bp_mckp_outcome force_leaf(struct bp_mckp *m, struct bp_mckp_leaf *l
 /* What is tried for the whole problem at certain node counts. CLOSED ends the search. The dense
  * program may cost a few times the work so far: cheap where branching is quick, and what closes
  * tables with many equal classes. */
-static enum bp_mckp_outcome milestone(struct bp_mckp *m, const struct progress *p)
+static enum bp_mckp_outcome milestone(struct bp_mckp *m, struct progress *p)
 {
     enum bp_mckp_outcome outcome = BP_MCKP_OPEN;
+    if (p->nodes >= LISTS_FROM && is_power_of_two(p->nodes))
+        outcome = lists(m, p);
+    if (outcome != BP_MCKP_OPEN)
+        return outcome;
     if (p->nodes == (p->flat ? 24 : 100) || p->nodes == 400 || p->nodes == 2000)
         outcome = retry_root(m, p, BIG_STATES / (p->nodes <= 100 ? 8 : 3));
     if (outcome == BP_MCKP_OPEN && p->nodes >= (p->flat ? 32 : 128) && is_power_of_two(p->nodes))
-        outcome = dense(m, 4 * (double)m->work.work, false);
+        outcome = dense(m, 4 * (double)(m->work.work - p->lists_work), false);
     return outcome;
 }
 

@@ -61,7 +61,7 @@ void bp_app_ask(struct bp_app *app)
         app->answered = ++app->asked;
         return;
     }
-    app->session.budget.bits = budget.bits;
+    app->session.budget = budget;
     app->settled = false;
     app->best_objective = app->best_bound = 0.0;
     if (bp_worker_ask(app->worker, ++app->asked, app->source, &app->session.constraints, &budget,
@@ -164,6 +164,22 @@ static bool take_progress(struct bp_app *app, const struct bp_news *news)
     return true;
 }
 
+static bool take_stability(struct bp_app *app, const struct bp_news *news)
+{
+    const struct bp_stability *s = &news->stability;
+    if (news->generation != app->asked)
+        return false;
+    if (news->status != BP_OK)
+        bp_app_say(app, BP_ROLE_ERROR, "%s", news->err.text);
+    else
+        bp_app_say(app, BP_ROLE_TEXT,
+                   "%.4g %% noise, %u plans: %zu of %zu matrices keep their bits a code, %zu their "
+                   "config; this plan is then %.3g %% above the optimum, %.3g %% at most",
+                   s->noise_percent, s->runs, s->n_codes_steady, news->plan->table->n_matrices,
+                   s->n_steady, 100.0 * s->regret_median, 100.0 * s->regret_max);
+    return true;
+}
+
 static bool take_frontier(struct bp_app *app, struct bp_news *news)
 {
     if (news->problem != app->problem || !news->points)
@@ -185,6 +201,8 @@ bool bp_app_news(struct bp_app *app)
             changed |= take_frontier(app, news);
         else if (news->kind == BP_NEWS_PROGRESS)
             changed |= take_progress(app, news);
+        else if (news->kind == BP_NEWS_STABILITY)
+            changed |= take_stability(app, news);
         else
             plan_changed |= take_plan(app, news);
     }
@@ -271,9 +289,10 @@ bool bp_app_edit(struct bp_app *app, const struct bp_edit *edits, size_t n, bool
     for (size_t i = 0; i < n; i++) {
         constraints |=
             edits[i].kind == BP_EDIT_ADD_CONSTRAINT || edits[i].kind == BP_EDIT_REMOVE_CONSTRAINT;
-        plan |=
-            edits[i].kind == BP_EDIT_BUDGET ||
-            (edits[i].kind == BP_EDIT_MEMORY && app->session.budget.unit == BP_BUDGET_TOTAL_BYTES);
+        plan |= edits[i].kind == BP_EDIT_BUDGET ||
+                (edits[i].kind == BP_EDIT_MEMORY &&
+                 (app->session.budget.unit == BP_BUDGET_TOTAL_BYTES ||
+                  edits[i].memory.low_rank_bits != app->session.memory.low_rank_bits));
     }
     enum bp_status status = constraints ? try_constraints(app, edits, n, &err) : BP_OK;
     if (status == BP_OK)

@@ -78,6 +78,7 @@ struct bp_app_options {
     const char *table_path; /* model: where the table goes; NULL = the state folder */
     const char *grid;       /* model: what is measured; NULL = paper */
     uint64_t rank;          /* model */
+    enum bp_effort effort;  /* model */
     unsigned threads;       /* model */
     bool clock;
     int cols, rows;
@@ -167,6 +168,12 @@ void bp_app_set_source(struct bp_app *app, struct bp_source *source);
 
 /* Sets the budget from text: bits/param, "2.2GiB", as --bits, --size or --total would. */
 bool bp_app_set_budget(struct bp_app *app, enum bp_budget_unit unit, const char *text, bool merge);
+/* Whether the range of the problem in hand is one for the session's budget: low-rank parts count in
+ * both or in neither. Not for a moment after that has changed. */
+bool bp_app_range_holds(const struct bp_app *app);
+/* What a kept plan takes of a budget of the problem in hand; 0 where its table was another and that
+ * is not known. There is a problem. */
+uint64_t bp_app_bookmark_bits(const struct bp_app *app, const struct bp_bookmark *mark);
 /* Moves it by n steps of `step` bits/param, within what makes sense. */
 void bp_app_step_budget(struct bp_app *app, double step, double n);
 /* To a share 0 .. 1 of the range that makes sense. */

@@ -195,12 +195,14 @@ static void next_warning(struct bp_app *app)
     struct bp_view *v = &app->view;
     v->warning = v->warning < plan->n_warnings ? v->warning + 1 : 1;
     const struct bp_warning *w = &plan->warnings[v->warning - 1];
+    char text[BP_WARNING_TEXT];
     const struct bp_table *t = app->source->table;
     for (size_t i = 0; *w->matrix && i < t->n_matrices; i++)
         if (strcmp(t->matrices[i].name, w->matrix) == 0)
             v->row = i;
     bp_app_say(app, BP_ROLE_WARNING, "%zu of %zu: %s: %s", v->warning, plan->n_warnings,
-               *w->matrix ? bp_printable(w->matrix).text : "the plan", bp_printable(w->text).text);
+               *w->matrix ? bp_printable(w->matrix).text : "the plan",
+               bp_printable(bp_warning_format(plan, w, text)).text);
 }
 
 /* --- actions --- */
@@ -211,12 +213,16 @@ static void fit_card(struct bp_app *app)
     snprintf(text, sizeof text, "%llu", (unsigned long long)app->session.memory.card_bytes);
     if (!app->problem || !bp_app_set_budget(app, BP_BUDGET_TOTAL_BYTES, text, false))
         return;
+    char size[BP_SIZE_TEXT];
+    bp_size_format(app->session.memory.card_bytes, size);
+    if (!bp_app_range_holds(app)) { /* the range comes with the plan */
+        bp_app_say(app, BP_ROLE_TEXT, "a budget of %s for everything in memory", size);
+        return;
+    }
     if (app->session.budget.bits < app->problem->least_bits)
         return; /* the sentence is there already */
-    char size[BP_SIZE_TEXT];
     bool all = app->session.budget.bits >= app->problem->most_bits;
-    bp_app_say(app, BP_ROLE_GOOD, all ? "the best plan there is runs on %s" : "just fits %s",
-               bp_size_format(app->session.memory.card_bytes, size));
+    bp_app_say(app, BP_ROLE_GOOD, all ? "the best plan there is runs on %s" : "just fits %s", size);
 }
 
 static void compare(struct bp_app *app)
@@ -286,7 +292,9 @@ static void open_bookmark(struct bp_app *app)
         return;
     }
     for (unsigned k = 1; k < 1000; k++) {
-        int n = snprintf(name, sizeof name, "%.3f", bp_plan_bits_per_param(app->plan));
+        /* As the slider counts. */
+        int n = snprintf(name, sizeof name, "%.3f",
+                         (double)bp_plan_spent_bits(app->plan) / (double)app->plan->params);
         if (k > 1)
             snprintf(name + n, sizeof name - (size_t)n, " (%u)", k);
         if (bp_session_find_bookmark(&app->session, name) == SIZE_MAX)

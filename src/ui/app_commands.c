@@ -101,6 +101,11 @@ static unsigned do_card(struct bp_app *app, const struct call *c)
     return set_memory(app, "card", c->arg);
 }
 
+static unsigned do_low_rank_bits(struct bp_app *app, const struct call *c)
+{
+    return set_memory(app, "low-rank-bits", c->arg);
+}
+
 static unsigned do_set(struct bp_app *app, const struct call *c)
 {
     char key[64];
@@ -109,6 +114,20 @@ static unsigned do_set(struct bp_app *app, const struct call *c)
     const char *value = c->arg + n;
     value += strspn(value, " =");
     return set_memory(app, key, value);
+}
+
+static unsigned do_stability(struct bp_app *app, const struct call *c)
+{
+    struct bp_err err;
+    double noise;
+    if (!app->plan)
+        return need(app, "there is no plan whose stability could be told");
+    if (bp_stability_parse(c->arg, &noise, &err) != BP_OK)
+        return need(app, err.text);
+    bp_worker_ask_stability(app->worker, noise);
+    bp_app_say(app, BP_ROLE_TEXT, "planning %d times with %.4g %% noise on every error ...",
+               BP_STABILITY_RUNS, noise);
+    return BP_FLAG_REDRAW;
 }
 
 /* The findings in as many words as the message holds. */
@@ -431,8 +450,9 @@ static void offer_arguments(struct bp_app *app, struct words *w, const char *com
     static const char *const grids[] = {"paper", "reference", "nf4", "all", "b0="};
     static const char *const ties[] = {"qkv", "gate_up", "experts", "layer", "kind"};
     static const char *const objectives[] = {"sum", "relative"};
-    static const char *const settings[] = {"context ", "batch ", "kv-bits ", "train-batch ",
-                                           "train-sequence "};
+    static const char *const settings[] = {"context ",       "batch ",       "kv-bits ",
+                                           "low-rank-bits ", "train-batch ", "train-sequence "};
+    static const char *const precisions[] = {"8", "16", "32"};
     static const char *const names[] = {"go", "compare", "forget", "rename"};
     static const char *const files[] = {"export", "save", "open", "decompose"};
     static const char *const matrices[] = {"pin",    "ban",   "floor", "ceil",
@@ -445,6 +465,8 @@ static void offer_arguments(struct bp_app *app, struct words *w, const char *com
         offer_all(w, objectives, sizeof objectives / sizeof *objectives, stem);
     if (strcmp(command, "set") == 0)
         offer_all(w, settings, sizeof settings / sizeof *settings, stem);
+    if (strcmp(command, "low-rank-bits") == 0)
+        offer_all(w, precisions, sizeof precisions / sizeof *precisions, stem);
     for (int p = 0; strcmp(command, "show") == 0 && p < BP_N_PANELS; p++)
         offer(w, bp_panel_word((enum bp_panel)p), stem);
     for (int m = 0; strcmp(command, "metric") == 0 && m < BP_N_METRICS; m++)

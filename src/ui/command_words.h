@@ -24,7 +24,11 @@
     X("limit", constrain, "RE=SIZE", "matching matrices together take at most SIZE")               \
     X("free", do_free, "[N]", "take constraint number N back, or all but the grid")                \
     X("card", do_card, "SIZE", "the card: 24GiB, 80GiB, or a bare number of GiB")                  \
-    X("set", do_set, "NAME N", "context, batch, kv-bits, train-batch, train-sequence")             \
+    X("low-rank-bits", do_low_rank_bits, "B", "low-rank parts are kept in 8 (NF8), 16 or 32 bits") \
+    X("set", do_set, "NAME N",                                                                     \
+      "context, batch, kv-bits, low-rank-bits, train-batch, train-sequence")                       \
+    X("stability", do_stability, "X",                                                              \
+      "how far the plan holds when every error is off by X percent at random")                     \
     X("lint", do_lint, "", "what is odd about the table, as info --lint says")                     \
     X("find", do_find, "RE", "move to the next matrix whose name matches")                         \
     X("show", do_show, "PANEL", "map, curve, matrix, grid, memory, plans")                         \

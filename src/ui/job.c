@@ -25,19 +25,20 @@ struct bp_job {
     char *path;
     struct bp_measure_options options;
     atomic_bool stop;
-    double start_s;
 
     pthread_mutex_t lock;
     pthread_cond_t told;
     /* Under the lock. */
     struct bp_source *source; /* the newest state of the table, until the app takes it */
     struct bp_measure_progress progress;
+    double phase_start_s; /* of progress.phase */
     bool changed, done;
     enum bp_status status;
     struct bp_err err;
 
     /* The thread's own. */
     size_t rows_told;
+    enum bp_measure_phase phase_told;
     bool told_once;
 };
 
@@ -77,15 +78,19 @@ static void show(void *ctx, const struct bp_measure_progress *progress)
 {
     struct bp_job *job = ctx;
     pthread_mutex_lock(&job->lock);
+    if (progress->phase != job->progress.phase)
+        job->phase_start_s = now_s();
     job->progress = *progress;
     job->progress.matrix = NULL;
     pthread_mutex_unlock(&job->lock);
     struct bp_source *source = NULL;
-    if (!job->told_once || progress->rows_done != job->rows_told)
+    if (!job->told_once || progress->rows_done != job->rows_told ||
+        progress->phase != job->phase_told)
         source = read_table(job);
     if (source) {
         job->told_once = true;
         job->rows_told = progress->rows_done;
+        job->phase_told = progress->phase;
     }
     tell(job, source);
 }
@@ -108,7 +113,7 @@ static void *measure(void *arg)
     return NULL;
 }
 
-/* A name that the same model finds again. */
+/* A name that the same model finds again under the same rank and effort. */
 static char *default_path(const struct bp_job *job)
 {
     char name[300], safe[120];
@@ -117,8 +122,9 @@ static char *default_path(const struct bp_job *job)
         safe[n++] = *p == '/' ? '_' : *p;
     safe[n] = '\0';
     const char *digits = strchr(job->model->fingerprint, ':');
-    snprintf(name, sizeof name, "%s-%.12s-r%u.safetensors", safe,
-             digits ? digits + 1 : job->model->fingerprint, job->rank);
+    snprintf(name, sizeof name, "%s-%.12s-r%u-%s.safetensors", safe,
+             digits ? digits + 1 : job->model->fingerprint, job->rank,
+             bp_effort_name(job->options.effort));
     return bp_place_state(name);
 }
 
@@ -132,6 +138,7 @@ static enum bp_status set_up(struct bp_job *job, const struct bp_app_options *o,
                        o->path);
     BP_TRY(bp_grid_parse(o->grid ? o->grid : "paper", &job->grid, err));
     job->rank = (uint32_t)o->rank;
+    job->options.effort = o->effort;
     job->path = o->table_path ? bp_strdup(o->table_path) : default_path(job);
     if (!job->path)
         return bp_fail(err, BP_ERR_FAILED,
@@ -139,6 +146,7 @@ static enum bp_status set_up(struct bp_job *job, const struct bp_app_options *o,
                        "say where it goes with -o TABLE.safetensors");
     job->options = (struct bp_measure_options){
         .model = job->model,
+        .effort = o->effort,
         .grid = &job->grid,
         .ranks = &job->rank,
         .n_ranks = 1,
@@ -161,7 +169,7 @@ static enum bp_status start(struct bp_job *job, struct bp_app *app, struct bp_er
         return bp_fail_nomem(err);
     free(app->session.table_path);
     app->session.table_path = path;
-    job->start_s = now_s();
+    job->phase_start_s = now_s();
     int failed = pthread_create(&job->thread, NULL, measure, job);
     if (failed)
         return bp_fail(err, BP_ERR_FAILED, "a thread cannot be started: %s", strerror(failed));
@@ -259,6 +267,7 @@ bool bp_job_words(struct bp_job *job, bool clock, char *text, size_t n)
 {
     pthread_mutex_lock(&job->lock);
     const struct bp_measure_progress p = job->progress;
+    const double start_s = job->phase_start_s;
     const bool done = job->done;
     pthread_mutex_unlock(&job->lock);
     if (done)
@@ -268,11 +277,12 @@ bool bp_job_words(struct bp_job *job, bool clock, char *text, size_t n)
     char left[32] = "";
     if (clock && fresh > 0.0) {
         char word[24];
-        time_left((now_s() - job->start_s) / fresh * (double)(p.cells_total - p.cells_done), word,
+        time_left((now_s() - start_s) / fresh * (double)(p.cells_total - p.cells_done), word,
                   sizeof word);
         snprintf(left, sizeof left, ", %s left", word);
     }
-    snprintf(text, n, "measuring %zu of %zu matrices, %.0f %% of the cells%s", p.rows_done,
-             p.rows_total, floor(100.0 * share), left);
+    snprintf(text, n, "%s %zu of %zu matrices%s, %.0f %% of the cells%s",
+             p.phase == BP_PHASE_REFINE ? "refining" : "measuring", p.rows_done, p.rows_total,
+             p.phase == BP_PHASE_ONE_STEP ? " at one step" : "", floor(100.0 * share), left);
     return true;
 }

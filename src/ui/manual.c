@@ -82,7 +82,7 @@ static const struct entry files[] = {
     {"$XDG_STATE_HOME/bitplan/recovered-PID.json", "the session as it was when a signal or a crash "
                                                    "ended the workbench with changes that were not "
                                                    "saved; `bitplan` opens it as any other"},
-    {"$XDG_STATE_HOME/bitplan/NAME-FINGERPRINT-rRANK.safetensors",
+    {"$XDG_STATE_HOME/bitplan/NAME-FINGERPRINT-rRANK-EFFORT.safetensors",
      "the table of a model that was opened without -o"},
     {"PREFIX/share/bitplan/sessions", "the sessions that are shipped; llama-2-7b.json is what "
                                       "`bitplan` opens when no file is named"},

@@ -19,6 +19,7 @@ struct counted_problem {
 static enum bp_status find_measured(struct bp_source *s, struct bp_err *err)
 {
     const struct bp_table *t = s->table;
+    bp_table_count_stages(t, s->n_cells);
     for (size_t i = 0; i < t->n_matrices; i++) {
         size_t n = bp_table_measured_in_row(t, i);
         s->n_cells_measured += n;
@@ -91,7 +92,7 @@ int64_t bp_source_part(const struct bp_source *source, size_t row)
 }
 
 enum bp_status bp_problem_new(struct bp_source *source, const struct bp_constraints *constraints,
-                              struct bp_problem **out, struct bp_err *err)
+                              unsigned counted, struct bp_problem **out, struct bp_err *err)
 {
     *out = NULL;
     if (!source->planned)
@@ -100,7 +101,8 @@ enum bp_status bp_problem_new(struct bp_source *source, const struct bp_constrai
     if (!c)
         return bp_fail_nomem(err);
     atomic_init(&c->holders, 1);
-    enum bp_status status = bp_planner_new(source->planned, constraints, &c->problem.planner, err);
+    enum bp_status status =
+        bp_planner_new_counting(source->planned, constraints, counted, &c->problem.planner, err);
     if (status != BP_OK) {
         free(c);
         return status;

@@ -23,7 +23,8 @@ struct bp_source {
     size_t *row;              /* [planned->n_matrices] its row in `table`; NULL = the same rows */
     int64_t *part; /* [table->n_matrices] its row in `planned`, or BP_NO_ROW; NULL = same */
     uint64_t n_cells_measured;
-    size_t n_rows_measured; /* rows with a measured cell */
+    uint64_t n_cells[BP_N_CELL_STAGES]; /* how many are how far; they add up to all */
+    size_t n_rows_measured;             /* rows with a measured cell */
 };
 
 /* Takes the table over (it is closed also when this fails). */
@@ -39,12 +40,12 @@ int64_t bp_source_part(const struct bp_source *source, size_t row);
 struct bp_problem {
     struct bp_source *source;
     struct bp_planner *planner;
-    uint64_t least_bits, most_bits; /* the budgets that make sense */
+    uint64_t least_bits, most_bits; /* the budgets that make sense, of those it counts as */
 };
 
-/* BP_ERR_INPUT when nothing is measured; else as bp_planner_new. */
+/* BP_ERR_INPUT when nothing is measured; else as bp_planner_new_counting. */
 enum bp_status bp_problem_new(struct bp_source *source, const struct bp_constraints *constraints,
-                              struct bp_problem **out, struct bp_err *err);
+                              unsigned counted, struct bp_problem **out, struct bp_err *err);
 struct bp_problem *bp_problem_hold(struct bp_problem *problem);
 struct bp_problem *bp_problem_drop(struct bp_problem *problem);
 

@@ -56,6 +56,9 @@ struct bp_axis {
 };
 struct bp_axis bp_budget_axis(const struct bp_app *app);
 
+/* Whether that axis counts low-rank parts: total bytes of a table whose ranks differ. */
+bool bp_budget_is_effective(const struct bp_app *app);
+
 /* The level 0 .. 15 of a value between lo and hi, on a log scale where `log`. */
 int bp_heat(double value, double lo, double hi, bool log);
 

@@ -20,6 +20,11 @@ struct bp_axis bp_budget_axis(const struct bp_app *app)
     return axis;
 }
 
+bool bp_budget_is_effective(const struct bp_app *app)
+{
+    return app->problem && bp_planner_counted(app->problem->planner) > 0;
+}
+
 /* "5.554e+06" as "5.554e6". */
 static void shorten_exponent(char *text)
 {
@@ -129,8 +134,9 @@ static void ticks(const struct bp_app *app, struct bp_cells *cells, struct bp_re
                                        strcmp(base->name, "nf3") == 0 ? "NF3" : "NF4"};
     }
     for (size_t k = 0; k < app->session.n_bookmarks && n < MOST; k++)
-        marks[n++] = (struct mark){(double)app->session.bookmarks[k].storage_bits / params,
-                                   BP_ROLE_BOOKMARK, app->session.bookmarks[k].name};
+        marks[n++] =
+            (struct mark){(double)bp_app_bookmark_bits(app, &app->session.bookmarks[k]) / params,
+                          BP_ROLE_BOOKMARK, app->session.bookmarks[k].name};
     for (size_t i = 1; i < n; i++) /* a handful: insertion sort */
         for (size_t k = i; k > 0 && marks[k].bits < marks[k - 1].bits; k--) {
             struct mark swap = marks[k];
@@ -187,11 +193,18 @@ static int got(const struct bp_app *app, struct bp_cells *cells, struct bp_rect 
     int x = target(app, cells, in, y);
     if (!plan)
         return x;
+    const bool total = plan->budget.unit == BP_BUDGET_TOTAL_BYTES;
+    const uint64_t spent = bp_plan_spent_bits(plan);
     x = bp_cells_text(cells, in, x, y, BP_ROLE_DIM, "  plan ");
+    if (total) { /* what was got, as it was asked */
+        bp_size_format(bp_budget_total_for(&plan->budget, spent), size);
+        x = bp_cells_text(cells, in, x, y, BP_ROLE_VALUE, size);
+        x = bp_cells_text(cells, in, x, y, BP_ROLE_DIM, " in all, ");
+    }
     x = bp_cells_printf(cells, in, x, y, BP_ROLE_VALUE, "%.4f", bp_plan_bits_per_param(plan));
-    x = bp_cells_text(cells, in, x, y, BP_ROLE_DIM, " bits/param = ");
-    x = bp_cells_text(cells, in, x, y, BP_ROLE_VALUE,
-                      bp_size_format((plan->storage_bits + 7) / 8, size));
+    x = bp_cells_text(cells, in, x, y, BP_ROLE_DIM, total ? " bits/param" : " bits/param = ");
+    if (!total)
+        x = bp_cells_text(cells, in, x, y, BP_ROLE_VALUE, bp_size_format((spent + 7) / 8, size));
     if (x + 18 > in.x + in.w)
         return x;
     x = bp_cells_text(cells, in, x, y, BP_ROLE_DIM, "  effective ");
@@ -227,9 +240,15 @@ static int certificate(const struct bp_app *app, struct bp_cells *cells, struct 
 
 static void no_plan(const struct bp_app *app, struct bp_cells *cells, struct bp_rect in, int y)
 {
+    const struct bp_budget *b = &app->session.budget;
     char size[BP_SIZE_TEXT];
-    if (app->problem && app->session.budget.asked > 0.0 &&
-        app->session.budget.bits < app->problem->least_bits)
+    const bool too_small =
+        b->asked > 0.0 && bp_app_range_holds(app) && b->bits < app->problem->least_bits;
+    if (too_small && b->unit == BP_BUDGET_TOTAL_BYTES)
+        bp_cells_printf(cells, in, in.x, y, BP_ROLE_ERROR,
+                        "no plan: the least budget is %s bytes in all",
+                        bp_grouped(bp_budget_total_for(b, app->problem->least_bits)).text);
+    else if (too_small)
         bp_cells_printf(
             cells, in, in.x, y, BP_ROLE_ERROR, "no plan: the least budget is %.4f bits/param = %s",
             ceil((double)app->problem->least_bits / (double)bp_app_params(app) * 1e4) / 1e4,
@@ -293,8 +312,7 @@ static void render(const struct bp_app *app, struct bp_cells *cells, struct bp_r
 
 static void title(const struct bp_app *app, char *text, size_t n)
 {
-    (void)app;
-    snprintf(text, n, "Budget, bits/param");
+    snprintf(text, n, "Budget, %sbits/param", bp_budget_is_effective(app) ? "effective " : "");
 }
 
 static bool act(struct bp_app *app, enum bp_action action, double n)

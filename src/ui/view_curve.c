@@ -98,12 +98,13 @@ static void draw_marks(const struct bp_app *app, const struct chart *c, struct b
     }
     for (size_t k = 0; !scaled && k < app->session.n_bookmarks; k++) {
         const struct bp_bookmark *mark = &app->session.bookmarks[k];
-        if (mark->error > 0.0)
-            bp_canvas_mark(canvas, dot_x(c, canvas, (double)mark->storage_bits / params),
-                           dot_y(c, canvas, mark->error), BP_ROLE_BOOKMARK, 0x25C6);
+        const double bits = (double)bp_app_bookmark_bits(app, mark);
+        if (mark->error > 0.0 && bits > 0.0)
+            bp_canvas_mark(canvas, dot_x(c, canvas, bits / params), dot_y(c, canvas, mark->error),
+                           BP_ROLE_BOOKMARK, 0x25C6);
     }
     if (app->plan && app->plan->objective > 0.0)
-        bp_canvas_mark(canvas, dot_x(c, canvas, (double)app->plan->storage_bits / params),
+        bp_canvas_mark(canvas, dot_x(c, canvas, (double)bp_plan_spent_bits(app->plan) / params),
                        dot_y(c, canvas, app->plan->objective), BP_ROLE_SLIDER, 0x25CF);
 }
 
@@ -178,7 +179,8 @@ static void render(const struct bp_app *app, struct bp_cells *cells, struct bp_r
 
 static void title(const struct bp_app *app, char *text, size_t n)
 {
-    snprintf(text, n, "%s (log) over bits/param", is_scaled(app) ? "Objective" : "Error");
+    snprintf(text, n, "%s (log) over %sbits/param", is_scaled(app) ? "Objective" : "Error",
+             bp_budget_is_effective(app) ? "effective " : "");
 }
 
 static bool act(struct bp_app *app, enum bp_action action, double n)

@@ -73,6 +73,13 @@ static void what_it_got(struct pen *p, const struct bp_plan *plan, size_t i)
         }
         new_line(p);
     }
+    /* How far it was taken, where a table says. */
+    static const char *const stages[BP_N_CELL_STAGES] = {[BP_CELL_ITERATED] = "iterated ",
+                                                         [BP_CELL_ESTIMATED] = "estimated ",
+                                                         [BP_CELL_ONE_STEP] = "one-step "};
+    const enum bp_cell_stage stage = bp_table_stage(t, i, plan->choice[i]);
+    if (t->stage && stages[stage])
+        put(p, stage == BP_CELL_ITERATED ? BP_ROLE_DIM : BP_ROLE_WARNING, stages[stage]);
     put(p, BP_ROLE_DIM, "error ");
     put(p, BP_ROLE_VALUE, bp_figure(t->error[cell], figure));
     if (t->norm && t->norm[i] > 0.0) {
@@ -80,8 +87,8 @@ static void what_it_got(struct pen *p, const struct bp_plan *plan, size_t i)
         put(p, BP_ROLE_DIM, text);
     }
     if (plan->error > 0.0) {
-        snprintf(text, sizeof text, ", %.2f %% of the plan's",
-                 100.0 * t->error[cell] / plan->error);
+        snprintf(text, sizeof text, ", %.2f %% of %s", 100.0 * t->error[cell] / plan->error,
+                 t->stage ? "all" : "the plan's");
         put(p, BP_ROLE_DIM, text);
     }
     new_line(p);
@@ -108,17 +115,20 @@ static void choices_head(struct pen *p, const struct bp_table *t)
     new_line(p);
 }
 
-/* A line of the little table: the chosen candidate as it is, another by what it changes. */
-static void choice_line(struct pen *p, const struct bp_plan *plan, size_t i, uint32_t j,
+/* A line of the little table: the chosen candidate as it is, another by what it changes. Memory is
+ * what the budget counts. */
+static void choice_line(struct pen *p, const struct bp_app *app, size_t i, uint32_t j,
                         const char *label)
 {
+    const struct bp_plan *plan = app->plan;
     const struct bp_table *t = plan->table;
     const struct bp_candidate *c = &t->candidates[j];
     const size_t row = i * t->n_candidates, now = row + plan->choice[i];
     const bool chosen = j == plan->choice[i];
     const unsigned role = chosen ? BP_ROLE_SLIDER : BP_ROLE_VALUE;
     const double params = (double)t->matrices[i].d * (double)t->matrices[i].k;
-    const uint64_t is = t->storage[row + j], was = t->storage[now];
+    const uint64_t is = bp_planner_bits(app->problem->planner, i, j);
+    const uint64_t was = bp_planner_bits(app->problem->planner, i, plan->choice[i]);
     const double error = t->error[row + j] - (chosen ? 0.0 : t->error[now]);
     char text[BP_CANDIDATE_TEXT], size[BP_SIZE_TEXT + 1], figure[BP_FIGURE_TEXT];
     bp_cells_text(p->cells, p->in, p->x, p->y, BP_ROLE_DIM, label);
@@ -129,7 +139,7 @@ static void choice_line(struct pen *p, const struct bp_plan *plan, size_t i, uin
         bp_config_format(&c->config, text);
     bp_cells_text(p->cells, p->in, p->x, p->y, role, bp_printable(text).text);
     p->x += CONFIG - 1 + (ranks_differ(t) ? RANK : 0);
-    snprintf(text, sizeof text, "%.3f", (double)is / params);
+    snprintf(text, sizeof text, "%.3f", (double)t->storage[row + j] / params);
     right_column(p, BITS, role, text);
     size[0] = is < was ? '-' : '+';
     bp_size_format(((is < was ? was - is : chosen ? is : is - was) + 4) / 8, size + 1);
@@ -147,21 +157,21 @@ static void what_else(struct pen *p, const struct bp_app *app, size_t i)
     char figure[BP_FIGURE_TEXT];
     bp_planner_prices(app->problem->planner, i, plan->choice[i], plan->shadow_price, &prices);
     choices_head(p, plan->table);
-    choice_line(p, plan, i, plan->choice[i], "now");
+    choice_line(p, app, i, plan->choice[i], "now");
     const struct bp_bookmark *kept =
         app->view.compare >= 0 ? &app->session.bookmarks[app->view.compare] : NULL;
     if (kept && bp_bookmark_fits(kept, plan->table))
-        choice_line(p, plan, i, kept->choice[i], "kept");
+        choice_line(p, app, i, kept->choice[i], "kept");
     if (prices.has_up)
-        choice_line(p, plan, i, prices.up, "more");
+        choice_line(p, app, i, prices.up, "more");
     if (prices.has_down)
-        choice_line(p, plan, i, prices.down, "less");
+        choice_line(p, app, i, prices.down, "less");
     if (!prices.has_runner_up) {
         put(p, BP_ROLE_DIM, "nothing else is allowed here");
         new_line(p);
         return;
     }
-    choice_line(p, plan, i, prices.runner_up, "rival");
+    choice_line(p, app, i, prices.runner_up, "rival");
     if (isfinite(prices.flip_price) && prices.flip_price > 0.0) {
         const double mib = 8.0 * 1024.0 * 1024.0;
         put(p, BP_ROLE_DIM, "rival wins at ");

@@ -11,6 +11,17 @@
 
 /* --- header --- */
 
+/* ", 40 % at one step" of a table that is not refined, ", 40 % estimated" of one that is. */
+static void stage_words(const struct bp_source *s, double cells_all, char *text, size_t n)
+{
+    const bool refined = s->n_cells[BP_CELL_ONE_STEP] == 0;
+    const uint64_t cells = s->n_cells[refined ? BP_CELL_ESTIMATED : BP_CELL_ONE_STEP];
+    text[0] = '\0';
+    if (cells > 0)
+        snprintf(text, n, ", %.0f %% %s", ceil(100.0 * (double)cells / cells_all),
+                 refined ? "estimated" : "at one step");
+}
+
 /* What is measured, as long as there is room for. */
 static void right_part(const struct bp_app *app, struct bp_cells *cells, struct bp_rect r, int left)
 {
@@ -19,15 +30,16 @@ static void right_part(const struct bp_app *app, struct bp_cells *cells, struct 
     const double cells_all = (double)t->n_matrices * (double)t->n_candidates;
     const double share = floor(100.0 * (double)s->n_cells_measured / cells_all);
     const char *unsaved = bp_app_would_lose(app) ? "  unsaved" : "";
-    char text[4][160];
+    char text[4][160], stages[40];
+    stage_words(s, cells_all, stages, sizeof stages);
     const bool measuring =
         (app->job && bp_job_words(app->job, app->clock, text[0], sizeof text[0])) ||
         (app->carry && bp_carry_words(app->carry, app->clock, text[0], sizeof text[0]));
     if (!measuring)
-        snprintf(text[0], sizeof text[0], "%zu matrices x %zu candidates  measured %.0f %%%s",
-                 t->n_matrices, t->n_candidates, share, unsaved);
-    snprintf(text[1], sizeof text[1], "%zu x %zu  measured %.0f %%%s", t->n_matrices,
-             t->n_candidates, share, unsaved);
+        snprintf(text[0], sizeof text[0], "%zu matrices x %zu candidates  measured %.0f %%%s%s",
+                 t->n_matrices, t->n_candidates, share, stages, unsaved);
+    snprintf(text[1], sizeof text[1], "%zu x %zu  measured %.0f %%%s%s", t->n_matrices,
+             t->n_candidates, share, stages, unsaved);
     snprintf(text[2], sizeof text[2], "measured %.0f %%%s", share, unsaved);
     snprintf(text[3], sizeof text[3], "%.0f %%%s", share, unsaved);
     for (int i = 0; i < 4; i++) {

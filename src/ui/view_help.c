@@ -18,7 +18,7 @@ static const struct {
     const char *word, *meaning;
 } glossary[] = {
     {"bits/param", "storage of the planned matrices over their parameters (Eq. 3)"},
-    {"effective", "the same with the low-rank parts, at 16 bits, added"},
+    {"effective", "the same with the low-rank parts added (low-rank-bits)"},
     {"error", "squared (weighted) Frobenius norm of W - (Q + L1 L2), summed"},
     {"relative", "error over the error of keeping nothing"},
     {"config", "nf3:u8:fp32:64:256 = b0, b1, b2, B0, B1: 3-bit codes, 8-bit"},

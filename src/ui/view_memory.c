@@ -19,7 +19,7 @@ static const struct {
 #undef SETTING_ROW
 enum { N_SETTINGS = sizeof settings / sizeof *settings };
 
-static const char *const units[N_SETTINGS] = {"",     "tokens",    "sequences",
+static const char *const units[N_SETTINGS] = {"",     "tokens",    "sequences", "bits",
                                               "bits", "sequences", "tokens"};
 /* The columns, in short. */
 static const char *const ways[N_COLUMNS] = {"run", "LoRA", "QAT", "full"};
@@ -153,33 +153,51 @@ void bp_render_memory_line(const struct bp_app *app, struct bp_cells *cells, str
 
 /* --- the panel --- */
 
-/* Settings stand in two columns, in three where the panel is low. */
-static int settings_across(struct bp_rect in)
+enum { SETTING_TEXT = 256, GAP = 2 };
+
+/* "context <4,096> tokens". */
+static void setting_text(const struct bp_app *app, int i, bool unit, char text[SETTING_TEXT])
 {
-    return in.h < N_PARTS + 8 ? 3 : 2;
+    const uint64_t value = setting_value(&app->session.memory, i);
+    char size[BP_SIZE_TEXT];
+    snprintf(text, SETTING_TEXT, "%s <%s>%s%s", settings[i].key,
+             i == 0 ? bp_size_format(value, size) : bp_grouped(value).text,
+             unit && *units[i] ? " " : "", unit ? units[i] : "");
 }
 
-static int settings_rows(struct bp_rect in)
+static bool has_units(struct bp_rect in)
 {
-    return (N_SETTINGS + settings_across(in) - 1) / settings_across(in);
+    return in.h >= N_PARTS + 8;
 }
 
-static struct bp_rect setting_rect(struct bp_rect in, int i, int top)
+/* Settings stand at the bottom, one behind the other, as many in a row as fit. Returns the first
+ * row. */
+static int place_settings(const struct bp_app *app, struct bp_rect in,
+                          struct bp_rect places[N_SETTINGS])
 {
-    const int across = settings_across(in), w = in.w / across;
-    return (struct bp_rect){in.x + (i % across) * w, top + i / across, w, 1};
-}
-
-static int settings_top(struct bp_rect in)
-{
-    return in.y + in.h - settings_rows(in);
+    int x = 0, y = 0;
+    for (int i = 0; i < N_SETTINGS; i++) {
+        char text[SETTING_TEXT];
+        setting_text(app, i, has_units(in), text);
+        const int w = bp_text_width(text);
+        if (x > 0 && x + w > in.w) {
+            x = 0;
+            y++;
+        }
+        places[i] = (struct bp_rect){in.x + x, y, w, 1};
+        x += w + GAP;
+    }
+    const int top = in.y + in.h - (y + 1);
+    for (int i = 0; i < N_SETTINGS; i++)
+        places[i].y += top;
+    return top;
 }
 
 /* Part by part, then the totals; in a low panel the totals alone. Returns the row below. */
 static int table(const struct bp_app *app, const struct bp_memory_parts columns[N_COLUMNS],
-                 struct bp_cells *cells, struct bp_rect in)
+                 struct bp_cells *cells, struct bp_rect in, int top)
 {
-    const int n_parts = in.h - settings_rows(in) >= N_PARTS + 3 ? N_PARTS : 0;
+    const int n_parts = top - in.y >= N_PARTS + 3 ? N_PARTS : 0;
     const int width = (in.w - LABEL) / N_COLUMNS < 13 ? (in.w - LABEL) / N_COLUMNS : 13;
     static const char *const heads[N_COLUMNS] = {"run", "train LoRA", "QAT", "full"};
     char size[BP_SIZE_TEXT];
@@ -212,19 +230,19 @@ static int table(const struct bp_app *app, const struct bp_memory_parts columns[
     return y + 2;
 }
 
-static void setting(const struct bp_app *app, struct bp_cells *cells, struct bp_rect in, int i,
-                    int x, int y)
+static void setting(const struct bp_app *app, struct bp_cells *cells, struct bp_rect in,
+                    struct bp_rect place, int i)
 {
-    const uint64_t value = setting_value(&app->session.memory, i);
     const bool here = app->view.focus == BP_PANEL_MEMORY && app->view.memory_row == i;
-    char size[BP_SIZE_TEXT];
-    const int start = x;
-    x = bp_cells_text(cells, in, x, y, BP_ROLE_DIM, settings[i].key);
-    x = bp_cells_printf(cells, in, x, y, BP_ROLE_KEY, " <%s>",
-                        i == 0 ? bp_size_format(value, size) : bp_grouped(value).text);
-    bp_text_fitting(cells, in, x + 1, y, BP_ROLE_DIM, units[i]);
+    char text[SETTING_TEXT];
+    setting_text(app, i, has_units(in), text);
+    /* Dim from end to end, and the value in its brackets over that. */
+    bp_cells_text(cells, in, place.x, place.y, BP_ROLE_DIM, text);
+    const int key = (int)strlen(settings[i].key), end = (int)strcspn(text, ">") + 1;
+    text[end] = '\0';
+    bp_cells_text(cells, in, place.x + key, place.y, BP_ROLE_KEY, text + key);
     if (here)
-        bp_cells_reverse(cells, (struct bp_rect){start, y, x - start, 1});
+        bp_cells_reverse(cells, (struct bp_rect){place.x, place.y, end, 1});
 }
 
 /* What the largest budget is that still runs on the card. */
@@ -232,7 +250,7 @@ static void reverse_line(const struct bp_app *app, struct bp_cells *cells, struc
 {
     struct bp_budget fit;
     struct bp_err err;
-    char text[64];
+    char text[80];
     int x = bp_cells_text(cells, in, in.x, y, BP_ROLE_DIM, "just fits, running: ");
     if (bp_memory_budget_total(app->plan->table, &app->session.memory,
                                (double)app->session.memory.card_bytes, &fit, &err) != BP_OK) {
@@ -240,13 +258,18 @@ static void reverse_line(const struct bp_app *app, struct bp_cells *cells, struc
         return;
     }
     const double params = (double)app->plan->params, bits = (double)fit.bits / params;
-    if (fit.bits < app->problem->least_bits)
-        snprintf(text, sizeof text, "no plan: %.4f bits/param is too few", bits);
+    const char *unit = fit.counts_low_rank ? "effective bits/param" : "bits/param";
+    /* The range in hand is of another kind of budget where that one counts low-rank parts and the
+     * present one does not. */
+    if (bp_planner_counted(app->problem->planner) != bp_budget_counted(&fit))
+        snprintf(text, sizeof text, "%.4f %s", bits, unit);
+    else if (fit.bits < app->problem->least_bits)
+        snprintf(text, sizeof text, "no plan: %.4f %s is too few", bits, unit);
     else if (fit.bits >= app->problem->most_bits)
-        snprintf(text, sizeof text, "every plan, to the best of %.4f bits/param",
-                 (double)app->problem->most_bits / params);
+        snprintf(text, sizeof text, "every plan, to the best of %.4f %s",
+                 (double)app->problem->most_bits / params, unit);
     else
-        snprintf(text, sizeof text, "%.4f bits/param", bits);
+        snprintf(text, sizeof text, "%.4f %s", bits, unit);
     x = bp_cells_text(cells, in, x, y, BP_ROLE_SLIDER, text);
 }
 
@@ -258,8 +281,9 @@ static void render(const struct bp_app *app, struct bp_cells *cells, struct bp_r
         return;
     }
     columns_of(app, columns);
-    int y = table(app, columns, cells, in);
-    const int top = settings_top(in);
+    struct bp_rect places[N_SETTINGS];
+    const int top = place_settings(app, in, places);
+    int y = table(app, columns, cells, in, top);
     /* Bars where there is room for all: the panel's width is the card. */
     for (int c = 0; c < N_COLUMNS && y + N_COLUMNS - c < top; c++, y++) {
         bp_cells_text(cells, in, in.x, y, BP_ROLE_DIM, ways[c]);
@@ -272,10 +296,8 @@ static void render(const struct bp_app *app, struct bp_cells *cells, struct bp_r
     }
     if (y < top)
         reverse_line(app, cells, in, top - 1);
-    for (int i = 0; i < N_SETTINGS; i++) {
-        const struct bp_rect r = setting_rect(in, i, top);
-        setting(app, cells, r, i, r.x, r.y);
-    }
+    for (int i = 0; i < N_SETTINGS; i++)
+        setting(app, cells, in, places[i], i);
 }
 
 static void title(const struct bp_app *app, char *text, size_t n)
@@ -355,9 +377,10 @@ static bool act(struct bp_app *app, enum bp_action action, double n)
 
 static void mouse(struct bp_app *app, struct bp_rect in, const struct bp_event *event)
 {
-    const int top = settings_top(in);
+    struct bp_rect places[N_SETTINGS];
+    place_settings(app, in, places);
     for (int i = 0; i < N_SETTINGS; i++)
-        if (bp_rect_has(setting_rect(in, i, top), event->x, event->y)) {
+        if (bp_rect_has(places[i], event->x, event->y)) {
             app->view.memory_row = i;
             if (event->mouse == BP_MOUSE_WHEEL)
                 change(app, i, -event->wheel);

@@ -46,6 +46,7 @@ static struct bp_app_options app_options(const struct bp_workbench_options *o, i
         .table_path = o->table_path,
         .grid = o->grid,
         .rank = o->rank,
+        .effort = o->effort,
         .threads = o->threads,
         .clock = !o->script,
         .cols = cols,

@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 #include "engine/err.h"
+#include "engine/table.h"
 
 struct bp_workbench_options {
     const char *path;            /* a table, session, plan or model */
@@ -25,6 +26,7 @@ struct bp_workbench_options {
     /* Measuring a model. */
     const char *table_path, *grid; /* NULL: the state folder, paper */
     uint64_t rank;
+    enum bp_effort effort;
     unsigned threads; /* 0 = all */
     /* Gets the signal that ended it, for the process to die of it as well; may be NULL. */
     int *stop_signal;

@@ -19,6 +19,9 @@ static const uint64_t FIRST_WORK = 1000000;
 enum { N_POINTS = 161 };
 static const uint64_t POINT_WORK = 200000;
 
+/* For a plan of a test of stability, where its proof can take long: good plans tell as much. */
+static const double STABILITY_SECONDS = 2.0;
+
 struct question {
     uint64_t generation;
     struct bp_source *source;
@@ -33,6 +36,7 @@ struct bp_worker {
     int wake[2];
     bool quit, busy, has_question;
     struct question question; /* the newest, until the thread takes it */
+    double noise;             /* in percent: its stability is asked for; 0 = not, or taken */
     atomic_bool stop;         /* a newer question is there */
     struct bp_news *first, **last;
     /* The thread's own. */
@@ -78,6 +82,7 @@ void bp_worker_nudge(struct bp_worker *w)
 struct bp_news *bp_news_free(struct bp_news *news)
 {
     if (news) {
+        bp_stability_done(&news->stability);
         bp_plan_free(news->plan);
         bp_problem_drop(news->problem);
         free(news->points);
@@ -110,10 +115,12 @@ static struct bp_news *news_new(struct bp_worker *w, enum bp_news_kind kind)
 
 /* --- the thread --- */
 
-/* A problem for the question's constraints, unless the last one is of the same. */
+/* A problem for the question's constraints and what its budget counts, unless the last one is of
+ * the same. */
 static enum bp_status set_up(struct bp_worker *w, struct question *q, struct bp_err *err)
 {
     bool same = w->problem && w->now.source == q->source &&
+                bp_planner_counted(w->problem->planner) == bp_budget_counted(&q->budget) &&
                 same_constraints(&w->now.constraints, &q->constraints);
     question_done(&w->now);
     w->now = *q;
@@ -122,7 +129,8 @@ static enum bp_status set_up(struct bp_worker *w, struct question *q, struct bp_
         return BP_OK;
     w->problem = bp_problem_drop(w->problem);
     w->n_points = 0;
-    return bp_problem_new(w->now.source, &w->now.constraints, &w->problem, err);
+    return bp_problem_new(w->now.source, &w->now.constraints, bp_budget_counted(&w->now.budget),
+                          &w->problem, err);
 }
 
 /* How far a long proof is, at most this often: a person reads no faster. */
@@ -209,13 +217,30 @@ static void sample_frontier(struct bp_worker *w)
     tell(w, news);
 }
 
+/* Of the plan that the screen shows, solved again: it is the screen's now. */
+static void test_stability(struct bp_worker *w, double noise)
+{
+    const struct bp_planner_limits limits = {.stop = &w->stop, .max_seconds = STABILITY_SECONDS};
+    struct bp_news *news = w->problem ? news_new(w, BP_NEWS_STABILITY) : NULL;
+    if (!news)
+        return;
+    news->status = bp_planner_solve(w->problem->planner, &w->now.budget, BP_SOLVER_MCKP, &limits,
+                                    &news->plan, &news->err);
+    if (news->plan)
+        news->status = bp_stability_test(news->plan, noise, &limits, &news->stability, &news->err);
+    if (atomic_load(&w->stop))
+        bp_news_free(news); /* what it is of has changed */
+    else
+        tell(w, news);
+}
+
 static void *work(void *arg)
 {
     struct bp_worker *w = arg;
     pthread_mutex_lock(&w->lock);
     while (!w->quit) {
         bool sampling = w->problem && w->n_points < N_POINTS;
-        if (!w->has_question && !sampling) {
+        if (!w->has_question && w->noise <= 0.0 && !sampling) {
             w->busy = false;
             pthread_cond_broadcast(&w->told);
             pthread_cond_wait(&w->asked, &w->lock);
@@ -223,12 +248,16 @@ static void *work(void *arg)
         }
         struct question q = w->question;
         bool has_question = w->has_question;
+        double noise = has_question ? 0.0 : w->noise;
+        w->noise -= noise;
         w->question = (struct question){0};
         w->has_question = false;
         atomic_store(&w->stop, false);
         pthread_mutex_unlock(&w->lock);
         if (has_question)
             answer(w, &q);
+        else if (noise > 0.0)
+            test_stability(w, noise);
         else
             sample_frontier(w);
         question_done(&q);
@@ -307,11 +336,21 @@ enum bp_status bp_worker_ask(struct bp_worker *w, uint64_t generation, struct bp
     question_done(&w->question);
     w->question = q;
     w->has_question = true;
+    w->noise = 0.0;
     w->busy = true;
     atomic_store(&w->stop, true);
     pthread_cond_signal(&w->asked);
     pthread_mutex_unlock(&w->lock);
     return BP_OK;
+}
+
+void bp_worker_ask_stability(struct bp_worker *w, double noise_percent)
+{
+    pthread_mutex_lock(&w->lock);
+    w->noise = noise_percent;
+    w->busy = true;
+    pthread_cond_signal(&w->asked);
+    pthread_mutex_unlock(&w->lock);
 }
 
 struct bp_news *bp_worker_take(struct bp_worker *w)

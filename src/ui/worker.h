@@ -17,6 +17,7 @@
 #include "engine/constraints.h"
 #include "engine/err.h"
 #include "engine/plan.h"
+#include "engine/stability.h"
 #include "ui/problem.h"
 
 struct bp_worker;
@@ -33,10 +34,15 @@ enum bp_status bp_worker_ask(struct bp_worker *worker, uint64_t generation,
                              struct bp_source *source, const struct bp_constraints *constraints,
                              const struct bp_budget *budget, struct bp_err *err);
 
+/* Asks how stable the plan of the newest question is under so much noise (stability.h), once it is
+ * answered. A newer question ends it without news. */
+void bp_worker_ask_stability(struct bp_worker *worker, double noise_percent);
+
 enum bp_news_kind {
-    BP_NEWS_PLAN,     /* status, plan, final, elapsed_ms */
-    BP_NEWS_FRONTIER, /* points */
-    BP_NEWS_PROGRESS, /* objective, lower_bound: of a proof that takes long */
+    BP_NEWS_PLAN,      /* status, plan, final, elapsed_ms */
+    BP_NEWS_FRONTIER,  /* points */
+    BP_NEWS_PROGRESS,  /* objective, lower_bound: of a proof that takes long */
+    BP_NEWS_STABILITY, /* status, plan, stability */
 };
 
 struct bp_news {
@@ -51,7 +57,8 @@ struct bp_news {
     struct bp_frontier_point *points; /* [n_points] by ascending budget */
     size_t n_points;
     double objective, lower_bound; /* INFINITY: no plan found yet */
-    struct bp_news *next;          /* the worker's */
+    struct bp_stability stability;
+    struct bp_news *next; /* the worker's */
 };
 
 /* The oldest news, to be freed with bp_news_free; NULL when there are none. Drains wake_fd. */

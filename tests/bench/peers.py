@@ -1,12 +1,14 @@
 #!/usr/bin/env python3
 """Other solvers on the knapsack problems that bench_solver dumps.
 
-Usage: peers.py FILE   (bench_solver -n 1 -t 224 --dump FILE)
+Usage: peers.py FOLDER [SECONDS]   (bench_solver --dump FOLDER)
 
-HiGHS through scipy.optimize.milp, and cbc and glpsol where they are installed, a minute each, gaps
-set to 0. Prints seconds and how far the plan is above our optimum; costs and weights are summed
-again from the plan, and a plan over the budget is called so.
+HiGHS through scipy.optimize.milp, CBC and GLPK by their programs, gaps set to 0, 30 seconds each if
+not told otherwise; what is not installed is skipped. They get the undominated items only, scaled.
+Prints seconds and how far the plan is above our optimum; costs and weights are summed again from the
+plan, and a plan over the budget is called so. A star: the time was up.
 """
+import glob
 import os
 import re
 import shutil
@@ -15,15 +17,20 @@ import sys
 import tempfile
 import time
 
-LIMIT = 60
-
 try:
     import numpy as np
+except ImportError as missing:
+    print(f'peers: {missing}; skipped')
+    sys.exit(0)
+try:
     from scipy import sparse
     from scipy.optimize import Bounds, LinearConstraint, milp
-except ImportError as missing:
-    print(f'peers: {missing}; python3-numpy and python3-scipy are needed, skipped')
-    sys.exit(0)
+except ImportError:
+    milp = None
+
+LIMIT = int(sys.argv[2]) if len(sys.argv) > 2 else 30
+PACKAGES = {'HiGHS': 'python3-scipy', 'CBC': 'coinor-cbc', 'GLPK': 'glpk-utils'}
+PROGRAMS = {'CBC': 'cbc', 'GLPK': 'glpsol'}
 
 
 def load(path):
@@ -31,10 +38,11 @@ def load(path):
     n, k, b = (int(x) for x in raw[:3])
     budgets = raw[3:3 + b]
     optima = raw[3 + b:3 + 2 * b].view('<f8')
-    at = 3 + 2 * b
+    us = raw[3 + 2 * b:3 + 3 * b].view('<f8')
+    at = 3 + 3 * b
     weight = raw[at:at + n * k].reshape(n, k)
     cost = raw[at + n * k:at + 2 * n * k].view('<f8').reshape(n, k)
-    return budgets, optima, weight, cost
+    return budgets, optima, us, weight, cost
 
 
 def undominated(weight, cost):
@@ -86,17 +94,19 @@ def write_lp(path, c, w, room, keep):
 def by_program(name, lp, n):
     out = lp + '.' + name
     command = (['cbc', lp, 'ratio', '0', 'sec', str(LIMIT), 'solve', 'solution', out]
-               if name == 'cbc' else
+               if name == 'CBC' else
                ['glpsol', '--lp', lp, '--tmlim', str(LIMIT), '--mipgap', '0', '-w', out])
-    subprocess.run(command, stdout=subprocess.DEVNULL, timeout=10 * LIMIT, check=False)
+    subprocess.run(command, stdout=subprocess.DEVNULL, timeout=4 * LIMIT + 60, check=False)
+    if not os.path.exists(out):
+        return None
     x = np.zeros(n)
     with open(out) as f:
         for line in f:
             cbc = re.match(r'(?:\*\*)?\s*\d+\s+x(\d+)\s+(\S+)', line)
             glpk = re.match(r'j (\d+) (\S+)', line)
-            if name == 'cbc' and cbc:
+            if name == 'CBC' and cbc:
                 x[int(cbc[1])] = float(cbc[2])
-            elif name == 'glpsol' and glpk:
+            elif name == 'GLPK' and glpk:
                 x[int(glpk[1]) - 1] = float(glpk[2])
     return x
 
@@ -115,28 +125,41 @@ def judge(x, keep, weight, cost, budget, optimum):
         t += len(row)
     over = total_w - int(budget)
     excess = f'{total_e / optimum - 1:+.1e}'
-    return f'{excess}, {over} bits over budget' if over > 0 else excess
+    return f'{over} bits over' if over > 0 else excess
+
+
+def solve(name, problem, lp):
+    c, w, room, keep = problem
+    start = time.monotonic()
+    x = highs(c, w, room, keep) if name == 'HiGHS' else by_program(name, lp, len(c))
+    return x, time.monotonic() - start
 
 
 def main():
-    if len(sys.argv) != 2:
+    if len(sys.argv) not in (2, 3):
         sys.exit(__doc__)
-    budgets, optima, weight, cost = load(sys.argv[1])
-    keep = undominated(weight, cost)
-    programs = [p for p in ('cbc', 'glpsol') if shutil.which(p)]
-    for b, (budget, optimum) in enumerate(zip(budgets, optima)):
-        c, w, room = scaled(weight, cost, keep, budget)
-        with tempfile.TemporaryDirectory() as tmp:
-            lp = os.path.join(tmp, 'p.lp')
-            if programs:
-                write_lp(lp, c, w, room, keep)
-            for name in ['HiGHS'] + programs:
-                start = time.monotonic()
-                x = (highs(c, w, room, keep) if name == 'HiGHS'
-                     else by_program(name, lp, len(c)))
-                took = time.monotonic() - start
-                print(f'budget {b}  {name:7} {took:7.2f} s  '
-                      f'{judge(x, keep, weight, cost, budget, optimum)}', flush=True)
+    there = {'HiGHS': milp is not None, 'CBC': shutil.which('cbc'), 'GLPK': shutil.which('glpsol')}
+    for name in there:
+        if not there[name]:
+            print(f'{name}: skipped, {PACKAGES[name]} is not installed')
+    names = [name for name in there if there[name]]
+    print(f'{"table":16} {"bitplan":>11}  ' + '  '.join(f'{name + ", above ours":>24}' for name in names))
+    for path in sorted(glob.glob(os.path.join(sys.argv[1], '*.bin'))):
+        budgets, optima, us, weight, cost = load(path)
+        keep = undominated(weight, cost)
+        for budget, optimum, ours in zip(budgets, optima, us):
+            problem = *scaled(weight, cost, keep, budget), keep
+            row = f'{os.path.basename(path)[:-4]:16} {ours * 1e-3:8.3f} ms  '
+            with tempfile.TemporaryDirectory() as tmp:
+                lp = os.path.join(tmp, 'p.lp')
+                if set(names) & set(PROGRAMS):
+                    write_lp(lp, *problem)
+                for name in names:
+                    x, took = solve(name, problem, lp)
+                    verdict = judge(x, keep, weight, cost, budget, optimum)
+                    star = '*' if took > LIMIT else ' '
+                    row += f'{took:7.2f} s{star} {verdict:>14}  '
+            print(row.rstrip(), flush=True)
 
 
 if __name__ == '__main__':

@@ -60,7 +60,7 @@ block() {
     bitplan=$(head -n 1 command)
     [[ $bitplan == build/bitplan\ * ]]
     output=$(eval "\"\$BITPLAN\" ${bitplan#* }")
-    states 2.9359 'plan 2.9359'
+    states 2.9359 ' in all, 2.9359 bits/param'
     states '128 bytes' '128 bytes free'
     walk 'm : "card 5GiB" Enter f e Enter'
     says 'written to plan.json'
@@ -69,8 +69,8 @@ block() {
 }
 
 @test "README and the help name the same commands" {
-    names=$("$BITPLAN" --help | awk '/^  [a-z]+ +\[?[A-Z]+\]? /{print $1}')
-    [[ $names == *workbench*sample* ]]
+    names=$("$BITPLAN" --help | awk '/^  [a-z]+ +\[?[A-Z]+(\]|\.\.\.)? /{print $1}')
+    [[ $names == *workbench*merge*sample* ]]
     for name in $names; do
         # The workbench is what runs without a command, too.
         [ "$name" != workbench ] || name='\[FILE\]'
@@ -126,7 +126,7 @@ PY
 @test "the manual page names every command and option" {
     "$BITPLAN" --man >page
     [ "$(head -c 4 page)" = '.TH ' ]
-    for name in workbench measure solve sweep decompose unpack verify info sample; do
+    for name in workbench measure merge solve sweep decompose unpack verify info sample; do
         grep -q "bitplan $name " page
         for option in $("$BITPLAN" "$name" --help | grep -oE '^ +(-[a-z], )?--[a-z]+' | grep -oE '[a-z]{2,}'); do
             [ "$option" = help ] || grep -qF "\\-\\-$option" page
@@ -167,13 +167,13 @@ PY
     COMP_WORDS=(bitplan solve --bi) COMP_CWORD=2
     _bitplan
     [ "${COMPREPLY[*]}" = --bits ]
-    COMP_WORDS=(bitplan me) COMP_CWORD=1
+    COMP_WORDS=(bitplan mea) COMP_CWORD=1
     _bitplan
     [ "${COMPREPLY[*]}" = measure ]
-    touch mesa.safetensors
+    touch meadow.safetensors
     _bitplan
-    [ "${COMPREPLY[*]}" = 'mesa.safetensors measure' ]
-    COMP_WORDS=(bitplan mesa.safetensors --scr) COMP_CWORD=2
+    [ "${COMPREPLY[*]}" = 'meadow.safetensors measure' ]
+    COMP_WORDS=(bitplan meadow.safetensors --scr) COMP_CWORD=2
     _bitplan
     [ "${COMPREPLY[*]}" = --script ]
     COMP_WORDS=(bitplan --du) COMP_CWORD=1

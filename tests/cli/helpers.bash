@@ -7,6 +7,8 @@
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 project=$(cd "$here/../.." && pwd)
+# A launcher of the tests is none of bitplan.
+unset "${!SLURM_@}" "${!OMPI_COMM_@}" "${!PMI_@}" MPI_LOCALNRANKS
 : "${BITPLAN:=$project/build/bitplan}" "${BP_SHARED:=$project/../shared}"
 case $BITPLAN in
 /*) ;;

@@ -31,11 +31,69 @@ measure() { # OPTION...
 
 @test "the summary in text and JSON" {
     works measure "$model" -o t.safetensors "${quick[@]}"
-    says "t.safetensors: 7 of 7 matrices measured, 14 cells now, 0 before (synthetic model)"
+    says "t.safetensors: 7 of 7 matrices measured, 14 cells now, 0 before, 14 iterated, peak memory "
+    says "iB (synthetic model)"
     works measure "$model" -o t.safetensors "${quick[@]}" --json
-    json '. == {table: "t.safetensors", matrices_done: 7, matrices: 7, cells_measured_now: 0,
-        cells_measured_before: 14, synthetic: true}'
+    json '.peak_memory_bytes > 1e6 and del(.peak_memory_bytes) == {table: "t.safetensors",
+        effort: "balanced", matrices_done: 7, matrices: 7, cells_measured_now: 0,
+        cells_measured_before: 14, cells_iterated: 14, cells_estimated: 0, cells_one_step: 0,
+        synthetic: true}'
     holds . t.safetensors
+}
+
+@test "efforts: what info, solve, verify and the workbench say of their cells" {
+    local effort
+    for effort in exact full balanced quick; do
+        "$BITPLAN" measure "$model" -o "$effort" --grid b0=2,3,4:b2=bf16,fp32:B1=16 --rank 4 \
+            --iterations 3 --effort "$effort" --json --progress none >m.json
+        jq -e --arg e "$effort" '.effort == $e and .cells_measured_now == 378 and
+            .cells_iterated + .cells_estimated + .cells_one_step == 378' m.json
+        works info "$effort" --json
+        [[ $effort == exact ]] || json '.cells_iterated + .cells_estimated + .cells_one_step == .cells'
+        works solve "$effort" --bits 2.6 -o "$effort.json"
+        works verify "$effort.json" --model "$model" --remeasure
+        says "measured again and equal"
+    done
+    works info exact --json
+    json 'has("cells_iterated") | not'
+    works info balanced
+    says " iterated, " " estimated, 0 at one step"
+    jq -e '.table.cells_estimated > 50 and .table.cells_one_step == 0' balanced.json
+    jq -e 'all(.warnings[]; .rule != "not_iterated") and (.table | has("cells_iterated") | not)' exact.json
+    jq -e 'all(.warnings[]; .rule != "not_iterated") and .table.cells_iterated == 378' full.json
+    jq -e '.warnings[0] | .rule == "not_iterated" and .matrix == "" and (.text | contains(
+        "7 of 7 chosen errors are not iterated (7 at one step, 0 estimated)"))' quick.json
+    works solve quick --bits 2.6
+    says "warning: 7 of 7 chosen errors are not iterated"
+    works quick --size 120x36 --script i
+    says "100 % at one step" "one-step error"
+    works balanced --size 120x36 --script i
+    says " % estimated" "iterated error"
+    # An estimate is iterated, and one that is far off is found.
+    works solve balanced --bits 4.5 --pin '.=nf4:u2:bf16:16:16' -o p.json --json
+    json '.warnings[0].text | contains("estimated), which")'
+    works verify p.json --model "$model" --remeasure
+    says "estimates iterated and off by at most "
+    works verify p.json --model "$model" --remeasure --json
+    json '.remeasured == 7 and .estimates > 0 and .worst_estimate > 0 and .worst_estimate < 0.5'
+}
+
+@test "memory follows the largest matrix, not the model" {
+    # 56 matrices of 4 MiB in FP32 at most, 75 MiB of BF16: a model that stayed in memory would show.
+    "$BITPLAN" sample m --shapes llama-2-7b --hidden 512 --layers 8 --progress none >/dev/null
+    local effort most
+    for effort in quick balanced; do
+        works measure m -o "$effort" --grid nf4 --rank 8 --iterations 2 --threads 1 --json \
+            --effort "$effort" --progress none
+        json '.matrices == 56'
+        most=$(jq .peak_memory_bytes <<<"$output")
+        works measure m -o "$effort-1" --grid nf4 --rank 8 --iterations 2 --threads 1 --json \
+            --effort "$effort" --progress none --exclude 'layers\.[1-7]\.'
+        json '.matrices == 7'
+        echo "$effort: $most bytes, of one layer $(jq .peak_memory_bytes <<<"$output")"
+        # The headers and the table grow with the model, by kilobytes.
+        jq -e --argjson most "$most" '$most - .peak_memory_bytes < 8e6' <<<"$output"
+    done
 }
 
 @test "progress as JSON lines goes to stderr, and stdout stays the document's" {
@@ -43,7 +101,9 @@ measure() { # OPTION...
     [[ $status -eq 0 ]] || show_last
     json '.matrices_done == 7'
     jq -es 'length >= 2 and all(.unit == "cells" and .total == 14 and .done <= .total)
-        and (map(.done) | . == sort) and last.done == 14' <<<"$stderr" || show_last
+        and (map(.phase) | unique == ["one step", "refining"] and . == sort)
+        and (group_by(.phase) | all((map(.done) | . == sort) and last.done == 14))' <<<"$stderr" ||
+        show_last
 }
 
 @test "without a terminal a short run says nothing on the way" {
@@ -264,7 +324,7 @@ measure() { # OPTION...
 
 @test "models that cannot be read" {
     refuses 4 "nowhere" measure nowhere -o t.safetensors
-    refuses 4 "table.safetensors: none of its 5 tensors" measure "$table" -o t.safetensors
+    refuses 4 "table.safetensors: none of its 6 tensors" measure "$table" -o t.safetensors
     head -c 9000 "$model/model.safetensors" >cut.safetensors
     refuses 4 "cut.safetensors" measure cut.safetensors -o t.safetensors
     refuses 2 "--include 'q_porj'" measure "$model" -o t.safetensors --include q_porj

@@ -9,8 +9,9 @@ import sys
 
 import numpy as np
 
-DTYPES = {"F64": "<f8", "U64": "<u8", "U16": "<u2"}
+DTYPES = {"F64": "<f8", "U64": "<u8", "U16": "<u2", "U8": "u1"}
 B2_BITS = {"bf16": 16, "fp16": 16, "fp32": 32}
+ESTIMATED, ITERATED = 2, 3
 
 
 def load(path):
@@ -45,8 +46,12 @@ def check(path):
         assert a[name].shape == shape, (name, a[name].shape, shape)
     for name in ("error", "norm"):
         assert np.isfinite(a[name]).all() and (a[name] >= 0).all(), name
+    stage = a.get("stage", np.full((N, C), ITERATED))
+    assert stage.shape == (N, C) and ((stage >= 1) & (stage <= ITERATED)).all()
     low_rank = np.array([c["rank"] > 0 for c in candidates])
-    assert ((a["iterations"] > 0) == low_rank).all(), "iterations are those of the low-rank part"
+    assert ((a["iterations"] > 0) == (low_rank & (stage != ESTIMATED))).all(), (
+        "iterations are those of the low-rank part, and an estimate has none")
+    assert (stage[:, ~low_rank] == ITERATED).all(), "rank 0 has nothing to iterate"
     for i, m in enumerate(matrices):
         n = m["shape"][0] * m["shape"][1]
         for j, c in enumerate(candidates):

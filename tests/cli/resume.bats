@@ -119,7 +119,7 @@ measure_long() { # OPTION...
         status=0
         wait "$pid" || status=$?
         [[ $status -eq 1 && ! -s out && $(wc -l <err) -eq 1 ]]
-        grep -q '^bitplan: stopped: .* of 14 matrices are in t.safetensors' err
+        grep -q '^bitplan: stopped: .* of 14 matrices are at one step in t.safetensors' err
     done
     measure_long >/dev/null
     cmp t.safetensors "$whole"

@@ -437,6 +437,52 @@ setup_file() {
     refuses 3 "below the least possible" solve "$wide" --total "$((least - 1))"
 }
 
+@test "--total where ranks differ: low-rank parts count, to the byte, and verify repeats it" {
+    local precision least
+    "$BITPLAN" measure "$model" -o ranks.safetensors --grid "$two" --rank 0,4,8 --iterations 2 \
+        --progress none >/dev/null
+    for precision in 8 16 32; do
+        works solve ranks.safetensors --total 163kB --low-rank-bits $precision -o plan.json -f --json
+        json '.table.rank == null and .certificate.status == "optimal" and .memory.total_bytes <= 163000
+            and .budget.bits == 8 * (163000 - .memory.outside_bytes - 4 * (.matrices | length))
+            and .budget.spent_bits == .totals.storage_bits + 8 * .memory.low_rank_bytes
+            and .budget.spent_bits <= .budget.bits'
+        json --argjson precision $precision '.memory.low_rank_bits == $precision'
+        works verify plan.json
+    done
+    works solve ranks.safetensors --total 163kB
+    says "bits for the matrices with their low-rank parts" "bytes for everything in memory"
+    works solve ranks.safetensors --bits 2.9 --total 163kB --json
+    json '(.[0].budget | has("spent_bits") | not) and (.[1].budget | has("spent_bits"))'
+    works solve ranks.safetensors --total 163kB --grid rank=4 --limit q_proj=1060B --json
+    # 1060 bytes of storage: the limit does not count the low-rank part.
+    json '(.matrices | all(.rank == 4)) and .memory.total_bytes <= 163000'
+    refuses 3 "with their low-rank parts" solve ranks.safetensors --total 145kB
+    least=$(sed -nE 's/.*takes ([0-9]+) total bytes.*/\1/p' <<<"$stderr")
+    works solve ranks.safetensors --total "$least"
+    refuses 3 "below the least possible" solve ranks.safetensors --total "$((least - 1))"
+}
+
+@test "--low-rank-bits: effective bits, memory and sweep count NF8 by Eq. 3, the plan is the same" {
+    local nf8='def nf8: (. / 64 | ceil) as $b | 8 * . + 8 * $b + 32 * ($b / 256 | ceil);
+        ([.matrices[] | .rank as $r | (.shape[0] * $r | nf8) + ($r * .shape[1] | nf8)] | add) as $bits |'
+    works solve "$wide" --bits 3 --json
+    local standard=$output
+    works solve "$wide" --bits 3 --low-rank-bits 8 -o plan.json --json
+    json --argjson standard "$standard" '.matrices == $standard.matrices and .budget == $standard.budget'
+    json "$nf8"'.totals.effective_bits_per_param == (.totals.storage_bits + $bits) / .totals.params
+        and .memory.low_rank_bytes == $bits / 8 + 8 * (.matrices | length) and .memory.low_rank_bits == 8'
+    works verify plan.json
+    works sweep "$wide" --from 3 --to 3 --low-rank-bits 8 --json
+    jq -e --slurpfile plan plan.json \
+        '.[0].effective_bits_per_param == $plan[0].totals.effective_bits_per_param' <<<"$output"
+    works plan.json
+    says "effective" "at 8 bits"
+    jq 'del(.memory.low_rank_bits)' <<<"$standard" >old.json
+    works verify old.json
+    refuses 2 "neither 8 (NF8) nor 16 nor 32" solve "$wide" --bits 3 --low-rank-bits 4
+}
+
 @test "errors too far apart for a solver's numbers: a plan no worse than uniform, and no abort" {
     local name solver
     for name in error-range-beyond-fixed-point error-sentinel-1e30; do
@@ -467,10 +513,12 @@ setup_file() {
     works solve "$table" --bits 2.5,3 --stability 5 --json
     json 'length == 2 and all(has("stability")) and .[0].stability != .[1].stability'
     json --slurpfile one p.json '.[0] == $one[0]'
+    works solve "$table" --bits 2.5 --stability 5% --json
+    json --slurpfile one p.json '. == $one[0]'
     jq '.totals.stability = .stability' p.json >bad.json
     refuses 1 "plans have no such figure" verify bad.json
     local bad
-    for bad in 0 -1 x '' 101 5%; do
+    for bad in 0 -1 x '' 101 5%%; do
         refuses 2 "--stability" solve "$table" --bits 2.5 --stability "$bad"
     done
 }

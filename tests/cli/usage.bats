@@ -8,7 +8,7 @@ setup_file() {
     make_table
 }
 
-readonly commands='workbench measure solve sweep decompose unpack verify info sample'
+readonly commands='workbench measure merge solve sweep decompose unpack verify info sample'
 
 # --- help ---
 
@@ -49,6 +49,8 @@ readonly commands='workbench measure solve sweep decompose unpack verify info sa
     works measure --help
     says "-o, --output FILE" --grid --rank --iterations --fisher --include --exclude --threads --seed \
         --shard --progress "-f, --force" --json
+    works merge --help
+    says "-o, --output FILE" "-f, --force" --json
     works solve --help
     says --bits --size --total --context --batch --grid --tie --weight --solver --partial --stability \
         --output --force --json

@@ -226,6 +226,45 @@ same_plan() {
     same_plan story.safetensors 'size 150KiB' --size 150KiB
 }
 
+@test "a total over several ranks: exported as solve writes it, and the arrows move the total" {
+    "$BITPLAN" measure "$model" -o ranks.safetensors --rank 0,4,8 --iterations 2 --progress none \
+        --grid b0=2,3:b1=4:b2=fp32:B0=64:B1=256 >/dev/null
+    same_plan ranks.safetensors $'set context 9\ntotal 163kB' --total 163kB --context 9
+    same_plan ranks.safetensors $'set context 9\nlow-rank-bits 8\ntotal 160kB' \
+        --total 160kB --context 9 --low-rank-bits 8
+    same_plan ranks.safetensors $'bits 2.5\nlow-rank-bits 8' --bits 2.5 --low-rank-bits 8
+    types ranks.safetensors 'set context 0' 'total 163kB'
+    says "effective bits/param" "in all"
+    types ranks.safetensors 'set context 0' 'total 1kB' 'bits 2.5' 'total 140kB'
+    says "no plan: the least budget is" "bytes in all"
+    plays ranks.safetensors '":set context 0"' Enter '":total 163kB"' Enter Right Right Left Left \
+        '":export there.json"' Enter Home '":export least.json"' Enter End '":export most.json"' Enter
+    # There and back again: on a multiple of a step, so not below and less than a step above.
+    jq -es '.[0].budget.asked as $a | (.[1].budget.asked < $a) and ($a < .[2].budget.asked)
+        and all(.budget.unit == "total bytes" and .budget.spent_bits <= .budget.bits)
+        and .[1].budget.spent_bits + 7 >= .[1].budget.bits' there.json least.json most.json
+    works verify most.json
+    types ranks.safetensors 'low-rank-bits 8' 'total 4MB' 'save s.json'
+    works s.json --json
+    json '.memory.low_rank_bits == 8 and .budget.asked == 4000000'
+    works ranks.safetensors --low-rank-bits 32 --bits 2.5 --json
+    json '.memory.low_rank_bits == 32'
+}
+
+@test ":stability says what solve --stability finds" {
+    works solve story.safetensors --bits 2.6 --stability 2 --json
+    local steady regret
+    steady=$(jq '.stability.share_codes_steady * (.matrices | length) | round' <<<"$output")
+    regret=$(jq '100 * .stability.regret_max' <<<"$output")
+    plays story.safetensors '":bits 2.6"' Enter '":stability 2%"' Enter wait -- --size 120x36
+    says "2 % noise, 20 plans: $steady of " "$(LC_ALL=C printf '%.3g %% at most' "$regret")"
+    types story.safetensors 'stability lots'
+    says "is no percentage"
+    # A budget that moves leaves nothing to say.
+    plays story.safetensors '":stability 2"' Enter Right wait
+    [[ $output != *noise* ]] || show_last
+}
+
 @test "what is exported is what solve writes: under all kinds of constraints" {
     local lines
     lines_of rules

@@ -239,6 +239,14 @@ can_be_completed() {
     each alloc write sync rename open -- measure "$model" -o t "${measuring[@]}" --force
 }
 
+@test "merge" {
+    "$BITPLAN" measure "$model" -o "$PWD/../rest" "${measuring[@]}" --shard 2/2 >/dev/null
+    each alloc write sync -- merge "$half" ../rest -o merged
+    mkdir -p ../start
+    cp "$others_table" ../start/merged
+    each rename open -- merge "$half" ../rest -o merged --force
+}
+
 @test "a thread that does not start is done without" {
     each thread -- measure "$model" -o t "${measuring[@]}" --threads 3
     each thread -- verify "$plan" --model "$model" --remeasure --threads 3

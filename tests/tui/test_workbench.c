@@ -773,6 +773,12 @@ static void the_command_line_is_remembered_over_runs(void **state)
 
 static const char *const measuring[] = {
     "--grid", "b0=2,3:b1=4:b2=bf16:B0=64:B1=256", "--rank", "4", "--threads", "2", NULL};
+/* Slow enough to be left in the middle. */
+static const char *const measuring_exactly[] = {"--grid",    "b0=2,3:b1=4:b2=bf16:B0=64:B1=256",
+                                                "--rank",    "4",
+                                                "--threads", "2",
+                                                "--effort",  "exact",
+                                                NULL};
 
 static char *make_model(const char *layers)
 {
@@ -805,7 +811,7 @@ static void measuring_that_was_left_goes_on_where_it_was(void **state)
     char line[9000], text[4096], name[4500];
     (void)state;
     char *model = make_model("6");
-    struct vt *vt = open_with((struct start){0}, model, measuring);
+    struct vt *vt = open_with((struct start){0}, model, measuring_exactly);
     expect_text(vt, "measuring 3 of 42");
     command(vt, "quit!");
     expect_exit(vt, 0); /* at the next whole cell, with its threads */
@@ -817,7 +823,7 @@ static void measuring_that_was_left_goes_on_where_it_was(void **state)
     assert_int_equal(output_of(line, text, sizeof text), 0);
     assert_null(strstr(text, "100 %"));
 
-    vt = open_with((struct start){0}, model, measuring);
+    vt = open_with((struct start){0}, model, measuring_exactly);
     expect_text(vt, "measuring");
     assert_false(vt_has(vt, "measuring 0 of"));
     if (!vt_wait_text(vt, "measured 100 %", 6 * LIMIT))

@@ -202,7 +202,8 @@ static inline void support_save(const struct bp_table *t, const char *path)
     for (size_t i = 0; i < t->n_matrices; i++) {
         struct bp_table_row row = {t->error + i * t->n_candidates,
                                    t->iterations + i * t->n_candidates,
-                                   t->baseline_error + i * BP_N_BASELINES, t->norm[i]};
+                                   t->baseline_error + i * BP_N_BASELINES, t->norm[i],
+                                   t->stage ? t->stage + i * t->n_candidates : NULL};
         assert_int_equal(bp_table_writer_put(writer, i, &row, &err), BP_OK);
     }
     assert_int_equal(bp_table_writer_close(writer, &err), BP_OK);

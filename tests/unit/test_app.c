@@ -32,7 +32,7 @@ static void write_table(const char *file, bool partial)
         fail_msg("%s", err.text);
     for (size_t i = 0; i < N; i++) {
         struct bp_table_row row = {t->error + i * C, t->iterations + i * C,
-                                   t->baseline_error + i * BP_N_BASELINES, t->norm[i]};
+                                   t->baseline_error + i * BP_N_BASELINES, t->norm[i], NULL};
         if (!isnan(t->error[i * C]))
             assert_int_equal(bp_table_writer_put(writer, i, &row, &err), BP_OK);
     }

@@ -1,12 +1,16 @@
 /*
  * The exact solver and GLPK on the same problems. GLPK works in floating point: it may be a little
  * above the optimum, never below it, as its plans are re-summed in integers.
+ *
+ * BITPLAN_TABLES=N: so many tables of each kind instead of a few.
  */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include <cmocka.h>
@@ -42,6 +46,7 @@ static void check_plan(const struct bp_mckp_problem *p, uint64_t budget,
     double cost = 0;
     for (size_t c = 0; c < p->n_classes; c++) {
         assert_true(choice[c] < p->n_items);
+        assert_true(p->use == NULL || p->use[c * p->n_items + choice[c]]);
         weight += p->weight[c * p->n_items + choice[c]];
         cost += p->cost[c * p->n_items + choice[c]];
     }
@@ -68,36 +73,65 @@ static void compare(const struct bp_mckp_problem *p, struct bp_mckp *m, uint64_t
         assert_true(theirs.cost <= ours.cost * (1 + 1e-5));
 }
 
-static void agrees_with_glpk(int kind, int n_tables)
+/* Marks about a third of the items as not in use, and leaves some others without a cost. */
+static uint8_t *mask_items(struct rng *g, struct table *t)
 {
-    struct rng g = rng_seed(100 + (uint64_t)kind);
+    size_t n_items = t->problem.n_items, n = t->problem.n_classes * n_items;
+    uint8_t *use = malloc(n);
+    assert_non_null(use);
+    for (size_t i = 0; i < n; i++) {
+        bool spared = i % n_items == n_items / 2; /* so that no class is empty */
+        use[i] = spared || rng_unit(g) > 0.35;
+        if (!spared && rng_unit(g) < 0.1)
+            t->cost[i] = NAN;
+    }
+    t->problem.use = use;
+    return use;
+}
+
+static void agrees_with_glpk(int kind, bool masked)
+{
+    const char *asked = getenv("BITPLAN_TABLES");
+    int n_tables = asked != NULL && atoi(asked) > 0 ? atoi(asked) : 3, n_budgets = 0;
+    struct rng g = rng_seed(100 + (uint64_t)kind + (masked ? 10 : 0));
     for (int i = 0; i < n_tables; i++) {
         struct table t = draw_table(&g, kind);
+        uint8_t *use = masked ? mask_items(&g, &t) : NULL;
         struct bp_mckp *m = NULL;
         assert_int_equal(bp_mckp_new(&t.problem, &m, NULL), BP_OK);
-        for (int k = 0; k < 4; k++)
+        for (int k = 0; k < 4; k++, n_budgets++)
             compare(&t.problem, m, random_budget(&g, m), 2000);
         bp_mckp_free(m);
         table_free(&t);
+        free(use);
     }
+    if (asked != NULL)
+        printf("%d budgets of %d tables compared with GLPK\n", n_budgets, n_tables);
 }
 
 static void agrees_with_glpk_where_weights_share_a_unit(void **state)
 {
     (void)state;
-    agrees_with_glpk(0, 4);
+    agrees_with_glpk(0, false);
 }
 
 static void agrees_with_glpk_where_weights_share_no_unit(void **state)
 {
     (void)state;
-    agrees_with_glpk(1, 4);
+    agrees_with_glpk(1, false);
 }
 
 static void agrees_with_glpk_on_costs_without_a_law(void **state)
 {
     (void)state;
-    agrees_with_glpk(2, 4);
+    agrees_with_glpk(2, false);
+}
+
+static void agrees_with_glpk_where_items_are_out_of_use(void **state)
+{
+    (void)state;
+    for (int kind = 0; kind < 3; kind++)
+        agrees_with_glpk(kind, true);
 }
 
 static void both_ends_of_the_range_agree(void **state)
@@ -180,6 +214,7 @@ int main(void)
         cmocka_unit_test(agrees_with_glpk_where_weights_share_a_unit),
         cmocka_unit_test(agrees_with_glpk_where_weights_share_no_unit),
         cmocka_unit_test(agrees_with_glpk_on_costs_without_a_law),
+        cmocka_unit_test(agrees_with_glpk_where_items_are_out_of_use),
         cmocka_unit_test(both_ends_of_the_range_agree),
         cmocka_unit_test(a_millisecond_still_gives_a_plan_and_a_bound),
         cmocka_unit_test(a_fatal_error_in_glpk_comes_back_and_the_next_call_works),

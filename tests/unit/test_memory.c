@@ -43,7 +43,9 @@ static struct bp_plan llama_plan(const struct bp_table *t)
     return (struct bp_plan){.table = t,
                             .params = LLAMA_PLANNED,
                             .storage_bits = UINT64_C(17809014784),
-                            .low_rank_params = UINT64_C(159907840)};
+                            .low_rank_params = UINT64_C(159907840),
+                            .low_rank_bits = 16 * UINT64_C(159907840),
+                            .low_rank_bytes = 2 * UINT64_C(159907840)};
 }
 
 static struct bp_memory_settings usual_settings(void)
@@ -174,6 +176,20 @@ static void training_llama(void **state)
     assert_int_equal(p.optimizer, UINT64_C(80860987392));
     assert_int_equal(p.total, UINT64_C(107814649856) + activations);
     assert_true(p.complete);
+    /* NF8 is for what is only read: training keeps 16 bits. In 32 bits weights and gradients are
+     * twice as wide, but in full finetuning, which has no low-rank part. */
+    struct bp_plan other = plan;
+    other.budget.low_rank_bits = 8;
+    other.low_rank_bytes = 12345;
+    bp_memory_run(&other, &shape, &s, &p);
+    assert_int_equal(p.low_rank, 12345);
+    bp_memory_train(&other, &shape, &s, BP_TRAINING_FROZEN, &p);
+    assert_int_equal(p.total, frozen);
+    other.budget.low_rank_bits = 32;
+    bp_memory_train(&other, &shape, &s, BP_TRAINING_FROZEN, &p);
+    assert_int_equal(p.total, frozen + 2 * UINT64_C(319815680));
+    bp_memory_train(&other, &shape, &s, BP_TRAINING_FULL, &p);
+    assert_int_equal(p.total, UINT64_C(107814649856) + activations);
     for (int way = 0; way < BP_N_TRAINING_WAYS; way++) {
         assert_true(bp_training_way_name((enum bp_training_way)way)[0]);
         assert_true(bp_training_way_text((enum bp_training_way)way)[0]);
@@ -510,9 +526,13 @@ static void settings_refuse_what_makes_no_sense(void **state)
                {"batch", "1.5", "batch"},
                {"kv-bits", "0", "from 1 to 32"},
                {"kv-bits", "33", "from 1 to 32"},
+               {"low-rank-bits", "4", "'4' is neither 8 (NF8) nor 16 nor 32"},
+               {"low-rank-bits", "12", "'12' is neither"},
+               {"low-rank-bits", "64", "neither"},
+               {"low-rank-bits", "nf8", "'nf8' is neither"},
                {"train-batch", "0", "train-batch"},
                {"train-sequence", "", "train-sequence"},
-               {"size", "1", "card context batch kv-bits train-batch train-sequence"},
+               {"size", "1", "card context batch kv-bits low-rank-bits train-batch train-sequence"},
                {"", "1", "card"},
                {"a\nb", "1", "'a?b'"}};
     const struct bp_memory_settings usual = usual_settings();
@@ -606,8 +626,12 @@ static void totals_that_make_no_budget(void **state)
         assert_int_equal(bp_memory_budget_total(t, &s, bad[i], &budget, &err), BP_ERR_USAGE);
 
     t->candidates[2].rank = 8;
-    assert_int_equal(bp_memory_budget_total(t, &s, 9000.0, &budget, &err), BP_ERR_USAGE);
-    support_says(err.text, "rank|by hand");
+    /* Candidates that differ in rank: their low-rank parts are part of what is left. */
+    assert_int_equal(bp_memory_budget_total(t, &s, 9000.0, &budget, &err), BP_OK);
+    assert_int_equal(budget.bits, 8 * (9000 - 5 * 4 - 2002));
+    assert_true(budget.counts_low_rank);
+    assert_int_equal(bp_memory_budget_total(t, &s, 2021.0, &budget, &err), BP_INFEASIBLE);
+    assert_null(strstr(err.text, "low-rank"));
     t->candidates[2].rank = 4;
     set_kind(t, 1, "other");
     assert_int_equal(bp_memory_budget_total(t, &s, 9000.0, &budget, &err), BP_OK);

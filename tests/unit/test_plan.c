@@ -455,12 +455,13 @@ static void rows_that_are_not_whole_are_warned_of(void **state)
     error[1 * C + 0] = error[1 * C + 3] = error[4 * C + 2] = NAN;
     struct bp_planner *p = planner_of(t, NULL);
     struct bp_plan *plan = solve(p, bits_budget(t, "3.6"));
+    char words[BP_WARNING_TEXT];
     assert_int_equal(plan->n_warnings, 2);
     assert_int_equal(plan->warnings[0].id, BP_RULE_UNMEASURED);
     assert_int_equal(plan->warnings[0].row, 1);
-    support_says(plan->warnings[0].text, "2 of 4");
+    support_says(bp_warning_format(plan, &plan->warnings[0], words), "2 of 4");
     assert_int_equal(plan->warnings[1].row, 4);
-    support_says(plan->warnings[1].text, "1 of 4");
+    support_says(bp_warning_format(plan, &plan->warnings[1], words), "1 of 4");
     bp_plan_free(plan);
     bp_planner_free(p);
     bp_table_close(t);

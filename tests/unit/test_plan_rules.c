@@ -43,6 +43,12 @@ static struct bp_plan *plan_of(const struct bp_table *t, const uint32_t *choice)
     return plan;
 }
 
+static const char *words_of(const struct bp_plan *plan, const struct bp_warning *warning)
+{
+    static char text[BP_WARNING_TEXT];
+    return bp_warning_format(plan, warning, text);
+}
+
 static size_t count(const struct bp_plan *plan, const char *rule)
 {
     size_t n = 0;
@@ -94,8 +100,9 @@ static void errors_above_the_limit_are_named(void **state)
     const struct bp_warning *w = find(plan, "relative_error");
     assert_int_equal(w->row, 10);
     assert_ptr_equal(w->matrix, t->matrices[10].name);
-    support_says(w->text, "nf2:u4:bf16:64:256|0.1505|0.15|"
-                          "--floor '^model\\.layers\\.1\\.self_attn\\.o_proj\\.weight$=3'");
+    support_says(words_of(plan, w),
+                 "nf2:u4:bf16:64:256|0.1505|0.15|"
+                 "--floor '^model\\.layers\\.1\\.self_attn\\.o_proj\\.weight$=3'");
     bp_plan_free(plan);
     t->norm = NULL; /* without norms there is nothing to compare with */
     plan = plan_of(t, choice);
@@ -113,7 +120,8 @@ static void two_bits_without_a_low_rank_part(void **state)
     choice[12] = 0;
     struct bp_plan *plan = plan_of(t, choice);
     assert_int_equal(plan->n_warnings, 1);
-    support_says(find(plan, "two_bit_no_low_rank")->text, "2-bit|low-rank|--rank 64|up_proj");
+    support_says(words_of(plan, find(plan, "two_bit_no_low_rank")),
+                 "2-bit|low-rank|--rank 64|up_proj");
     bp_plan_free(plan);
     bp_table_close(t);
 }
@@ -130,7 +138,7 @@ static void edges_below_the_mean(void **state)
     assert_int_equal(plan->n_warnings, 2);
     assert_int_equal(plan->warnings[0].row, 0);
     assert_int_equal(plan->warnings[1].row, N - 2);
-    support_says(plan->warnings[1].text, "layer 3|mean");
+    support_says(words_of(plan, &plan->warnings[1]), "layer 3|mean");
     bp_plan_free(plan);
     for (int i = 0; i < N; i++) /* a mean below 2.5 */
         choice[i] = i % 3 == 1;
@@ -161,7 +169,7 @@ static void values_far_below_their_kind(void **state)
     assert_int_equal(plan->n_warnings, 1);
     const struct bp_warning *w = find(plan, "below_kind");
     assert_int_equal(w->row, 9);
-    support_says(w->text, "v_proj is 3.5");
+    support_says(words_of(plan, w), "v_proj is 3.5");
     bp_plan_free(plan);
     bp_table_close(t);
 }
@@ -182,7 +190,7 @@ static void the_cures_cure(void **state)
     struct bp_plan *plan = plan_of(t, choice);
     assert_true(plan->n_warnings >= 4);
     for (size_t i = 0; i < plan->n_warnings; i++) {
-        const char *option = strstr(plan->warnings[i].text, ": --floor '");
+        const char *option = strstr(words_of(plan, &plan->warnings[i]), ": --floor '");
         assert_non_null(option);
         char value[1024];
         snprintf(value, sizeof value, "%s", option + strlen(": --floor '"));
@@ -218,8 +226,8 @@ static void a_cure_that_the_table_cannot_give_is_not_offered(void **state)
     all_of(choice, 0);
     struct bp_plan *plan = plan_of(t, choice);
     assert_int_equal(plan->n_warnings, 2 * N);
-    support_says(plan->warnings[0].text, "no candidate of 3 bits/param");
-    assert_null(strstr(plan->warnings[0].text, "--floor"));
+    support_says(words_of(plan, &plan->warnings[0]), "no candidate of 3 bits/param");
+    assert_null(strstr(words_of(plan, &plan->warnings[0]), "--floor"));
     bp_plan_free(plan);
     bp_table_close(t);
 }
@@ -315,12 +323,62 @@ static void a_part_says_what_it_is_a_part_of(void **state)
     assert_int_equal(plan->n_warnings, 1);
     assert_string_equal(plan->warnings[0].matrix, "");
     assert_string_equal(plan->warnings[0].rule, "partial");
-    support_says(plan->warnings[0].text, "21 of the table's 28 matrices|75.0 %");
+    support_says(words_of(plan, &plan->warnings[0]), "21 of the table's 28 matrices|75.0 %");
     char *text = words(plan);
     assert_int_equal(strncmp(text, "warning: 21 of", 14), 0);
     free(text);
     bp_plan_free(plan);
     bp_table_close(part);
+    bp_table_close(t);
+}
+
+/* Every cell iterated; row 1's first and row 3's last were not, in other ways. */
+static void chosen_errors_that_are_not_iterated_are_counted_and_named(void **state)
+{
+    (void)state;
+    struct bp_table *t = layers(64);
+    uint8_t *stage = bp_alloc(N * C, 1);
+    uint32_t choice[N] = {0};
+    assert_non_null(stage);
+    memset(stage, BP_CELL_ITERATED, N * C);
+    stage[1 * C] = BP_CELL_ESTIMATED;
+    stage[3 * C + 2] = BP_CELL_ONE_STEP;
+    t->copies[5] = stage;
+    for (int i = 0; i < N; i++)
+        choice[i] = 1;
+    struct bp_plan *plan = plan_of(t, choice);
+    assert_int_equal(count(plan, "not_iterated"), 0); /* no table of marks */
+    bp_plan_free(plan);
+    t->stage = stage;
+    plan = plan_of(t, choice);
+    assert_int_equal(count(plan, "not_iterated"), 0); /* none of them was chosen */
+    bp_plan_free(plan);
+    choice[1] = 0;
+    choice[3] = 2;
+    plan = plan_of(t, choice);
+    assert_int_equal(count(plan, "not_iterated"), 1);
+    for (size_t i = 0; i < plan->n_warnings; i++) {
+        const struct bp_warning *w = &plan->warnings[i];
+        if (strcmp(w->rule, "not_iterated") != 0)
+            continue;
+        assert_string_equal(w->matrix, "");
+        char text[BP_WARNING_TEXT];
+        support_says(bp_warning_format(plan, w, text),
+                     "2 of 28 chosen errors are not iterated (1 at one step, 1 estimated)|"
+                     ": model.layers.0.self_attn.k_proj.weight, "
+                     "model.layers.0.self_attn.o_proj.weight");
+        assert_null(strstr(text, "..."));
+    }
+    bp_plan_free(plan);
+    memset(stage, BP_CELL_ONE_STEP, N * C);
+    plan = plan_of(t, choice);
+    for (size_t i = 0; i < plan->n_warnings; i++) {
+        char text[BP_WARNING_TEXT];
+        if (strcmp(plan->warnings[i].rule, "not_iterated") == 0)
+            support_says(bp_warning_format(plan, &plan->warnings[i], text),
+                         "28 of 28|(28 at one step, 0 estimated)|, ...");
+    }
+    bp_plan_free(plan);
     bp_table_close(t);
 }
 
@@ -337,6 +395,7 @@ int main(void)
         cmocka_unit_test(many_warnings_are_a_line_a_kind),
         cmocka_unit_test(many_at_the_edges_are_a_line_a_layer),
         cmocka_unit_test(a_part_says_what_it_is_a_part_of),
+        cmocka_unit_test(chosen_errors_that_are_not_iterated_are_counted_and_named),
     };
     return cmocka_run_group_tests_name("plan_rules", tests, NULL, NULL);
 }

@@ -82,7 +82,8 @@ static void fill(struct bp_session *s)
                                                   .bits = 77,
                                                   .context = 4096,
                                                   .batch = 0,
-                                                  .kv_bits = 8};
+                                                  .kv_bits = 8,
+                                                  .low_rank_bits = 8};
     bookmark.bookmark.constraints.n = 0;
     bookmark.bookmark.n_choice = 0;
     bookmark.bookmark.error = 5e-324;
@@ -167,6 +168,7 @@ static void what_is_saved_is_opened_byte_for_byte(void **state)
         assert_true(a->budget.asked == b->budget.asked && a->budget.bits == b->budget.bits);
         assert_int_equal(a->budget.context, b->budget.context);
         assert_int_equal(a->budget.kv_bits, b->budget.kv_bits);
+        assert_int_equal(bp_budget_precision(&a->budget), bp_budget_precision(&b->budget));
         assert_int_equal(a->constraints.n, b->constraints.n);
         assert_int_equal(a->n_choice, b->n_choice);
         assert_memory_equal(a->choice, b->choice, b->n_choice * sizeof *b->choice);
@@ -315,6 +317,8 @@ static void hostile_sessions_are_refused_with_their_place(void **state)
         {HEAD ", \"memory\": {\"card\": -1}}", "memory|\"card\""},
         {HEAD ", \"memory\": {\"card\": 1e16}}", "memory|\"card\""},
         {HEAD ", \"memory\": {\"kv-bits\": 33}}", "kv-bits|33"},
+        {HEAD ", \"memory\": {\"low-rank-bits\": 12}}", "low-rank-bits|12|neither 8"},
+        {HEAD ", \"memory\": {\"low-rank-bits\": 7}}", "low-rank-bits|7"},
         {HEAD ", \"memory\": {\"context\": 1.5}}", "\"context\""},
         {HEAD ", \"memory\": {\"kv_bits\": 8}}", "\"kv_bits\""},
         {HEAD ", \"bookmarks\": 1}", "bookmarks|list"},
@@ -420,6 +424,16 @@ static void a_plan_is_opened_as_it_was_asked_for(void **state)
     s = open_as(plan, BP_OPENED_PLAN);
     assert_int_equal(s.budget.unit, BP_BUDGET_TOTAL_BYTES);
     assert_true(s.memory.context == 77 && s.memory.batch == 3 && s.memory.kv_bits == 8);
+    assert_int_equal(s.memory.low_rank_bits, 16); /* of a plan that does not say it */
+    bp_session_done(&s);
+
+    /* Every plan brings the precision of its low-rank parts. */
+    test_dir_write_text(p->dir, "plan.json",
+                        PLAN_AT("beside.safetensors",
+                                "\"asked\": 2.75, \"unit\": \"bits/param\", \"bits\": 5}, "
+                                "\"memory\": {\"low_rank_bits\": 8"));
+    s = open_as(plan, BP_OPENED_PLAN);
+    assert_int_equal(s.memory.low_rank_bits, 8);
     bp_session_done(&s);
 
     /* The working folder comes first. */
@@ -450,6 +464,8 @@ static void plans_that_cannot_be_opened(void **state)
         {PLAN_AT("", "\"asked\": 1, \"unit\": \"total bytes\", \"context\": 1, \"batch\": 1, "
                      "\"kv_bits\": 64"),
          "budget|kv-bits"},
+        {PLAN_AT("", "\"asked\": 1, \"unit\": \"bytes\"}, \"memory\": {\"low_rank_bits\": 4"),
+         "memory|\"low_rank_bits\" must be 8, 16 or 32"},
         {"{\"format\": \"bitplan.plan\", \"version\": 2}", "plan of version 2|newer"},
         {"{\"format\": \"bitplan.plan\", \"version\": 1}", "table"},
         {"[{\"format\": \"bitplan.plan\", \"version\": 1, \"table\": {\"path\": \"\"}}]", "budget"},

@@ -115,6 +115,41 @@ static void constraints_and_holes_hold_under_noise(void **state)
     bp_table_close(t);
 }
 
+static void percentages(void **state)
+{
+    (void)state;
+    static const char *const bad[] = {"", "%", "0", "0%", "101", "-1", "5%%", "5 %", "1e1", "x"};
+    double noise = 0.0;
+    struct bp_err err = {""};
+    assert_int_equal(bp_stability_parse("2.5", &noise, &err), BP_OK);
+    assert_true(noise == 2.5);
+    assert_int_equal(bp_stability_parse("100%", &noise, &err), BP_OK);
+    assert_true(noise == 100.0);
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        assert_int_equal(bp_stability_parse(bad[i], &noise, &err), BP_ERR_USAGE);
+        support_says(err.text, "is no percentage above 0 and at most 100");
+    }
+    assert_true(noise == 100.0);
+}
+
+static void a_test_that_is_stopped_says_so(void **state)
+{
+    (void)state;
+    struct bp_table *t = usual(3);
+    struct bp_planner *p = planner_of(t, NULL);
+    struct bp_plan *plan = solve(p, bits_budget(t, "3"));
+    atomic_bool stop;
+    atomic_init(&stop, true);
+    const struct bp_planner_limits limits = {.stop = &stop};
+    struct bp_stability stability;
+    struct bp_err err = {""};
+    assert_int_equal(bp_stability_test(plan, 1.0, &limits, &stability, &err), BP_STOPPED);
+    bp_stability_done(&stability);
+    bp_plan_free(plan);
+    bp_planner_free(p);
+    bp_table_close(t);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -122,6 +157,8 @@ int main(void)
         cmocka_unit_test(little_noise_changes_little),
         cmocka_unit_test(candidates_that_are_alike_are_coin_flips),
         cmocka_unit_test(constraints_and_holes_hold_under_noise),
+        cmocka_unit_test(percentages),
+        cmocka_unit_test(a_test_that_is_stopped_says_so),
     };
     return cmocka_run_group_tests_name("stability", tests, NULL, NULL);
 }

@@ -147,7 +147,7 @@ static void rows_are_put_one_by_one_and_counted(void **state)
         struct bp_table *t = open_table();
         struct bp_table_writer *writer;
         struct bp_table_row row = {want->error + i * C, want->iterations + i * C,
-                                   want->baseline_error + i * 2, want->norm[i]};
+                                   want->baseline_error + i * 2, want->norm[i], NULL};
         assert_int_equal(bp_table_measured(t), n * C);
         assert_int_equal(bp_table_measured_in_row(t, i), 0);
         assert_int_equal(bp_table_writer_open(t, &writer, NULL), BP_OK);

@@ -45,7 +45,8 @@ static char *planned_under(const struct bp_table *by_hand, const struct bp_const
     struct bp_planner *p = NULL;
     struct bp_err err = {""};
     support_save(by_hand, table_path);
-    if (bp_table_open(table_path, &t, &err) || bp_planner_new(t, constraints, &p, &err))
+    if (bp_table_open(table_path, &t, &err) ||
+        bp_planner_new_counting(t, constraints, bp_budget_counted(&budget), &p, &err))
         fail_msg("%s", err.text);
     struct bp_plan *plan = solve(p, budget);
     char *text = text_of(plan), *again = text_of(plan);
@@ -522,6 +523,57 @@ static void a_budget_for_all_in_memory_verifies_and_every_changed_value_is_found
     bp_table_close(t);
 }
 
+static char *without(const char *text, const char *member)
+{
+    const char *at = strstr(text, member);
+    assert_non_null(at);
+    return bp_format("%.*s%s", (int)(at - text), text, strchr(at, ',') + 1);
+}
+
+static void the_precision_of_low_rank_parts_is_part_of_a_plan(void **state)
+{
+    (void)state;
+    struct bp_table *t = usual(14);
+    struct bp_budget budget = bits_budget(t, "3");
+    char *text = planned(t, NULL, budget), *bare = without(text, "\"low_rank_bits\":\t16");
+    verifies(bare); /* a plan of old */
+    free(bare);
+    free(text);
+    budget.low_rank_bits = 8;
+    text = planned(t, NULL, budget);
+    bare = without(text, "\"low_rank_bits\":\t8");
+    verifies(text);
+    assert_true(change_all(text) > 70);
+    fails(bare, BP_ERR_MISMATCH, "totals.effective_bits_per_param is wrong");
+    free(bare);
+    free(text);
+    bp_table_close(t);
+}
+
+static void a_total_over_several_ranks_verifies_and_every_changed_value_is_found(void **state)
+{
+    (void)state;
+    for (uint64_t precision = 8; precision <= 32; precision *= 2) {
+        struct bp_table *t = usual(16);
+        struct bp_memory_settings settings;
+        struct bp_budget budget;
+        struct bp_err err = {""};
+        t->candidates[1].rank = 0;
+        t->candidates[3].rank = 8;
+        bp_memory_settings_default(&settings);
+        settings.context = 7;
+        settings.low_rank_bits = precision;
+        if (bp_memory_budget_total(t, &settings, 13400.0, &budget, &err))
+            fail_msg("%s", err.text);
+        char *text = planned(t, NULL, budget);
+        support_says(text, "\"spent_bits\":");
+        verifies(text);
+        assert_true(change_all(text) > 70);
+        free(text);
+        bp_table_close(t);
+    }
+}
+
 /* --- files --- */
 
 static void lists_of_plans_verify_and_name_the_plan_that_is_wrong(void **state)
@@ -604,6 +656,8 @@ int main(void)
         WITH_FOLDER(a_plan_under_ties_and_weights_verifies_and_every_changed_value_is_found),
         WITH_FOLDER(a_plan_that_breaks_a_tie_is_found_and_both_matrices_are_named),
         WITH_FOLDER(a_budget_for_all_in_memory_verifies_and_every_changed_value_is_found),
+        WITH_FOLDER(the_precision_of_low_rank_parts_is_part_of_a_plan),
+        WITH_FOLDER(a_total_over_several_ranks_verifies_and_every_changed_value_is_found),
         WITH_FOLDER(lists_of_plans_verify_and_name_the_plan_that_is_wrong),
         WITH_FOLDER(what_is_no_plan_is_refused),
         WITH_FOLDER(the_table_is_found_beside_the_plan),
