@@ -135,6 +135,8 @@ static void print_totals(const struct setup *s, const struct bp_decompose_report
            s->model->synthetic ? " (synthetic model)" : "", bp_size_format(r->bytes, size));
     if (r->before)
         printf(", %zu of them by an earlier run", r->before);
+    if (s->model->n_matrices > r->n)
+        printf(", %zu more are not in the plan and stay as they are", s->model->n_matrices - r->n);
     printf("; error as planned %.9g", planned);
     for (int e = 0; e < BP_N_EMITS; e++)
         if (s->options.emits >> e & 1)

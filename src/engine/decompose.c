@@ -65,28 +65,21 @@ static uint64_t hash_work(const struct run *run)
     return XXH3_64bits(numbers, sizeof numbers);
 }
 
-struct extent {
-    uint64_t d, k, n;
-    uint32_t r, B0;
-};
-
-/* The largest of everything. Of all matrices of the model, as measuring had it: LAPACK's blocking,
+/* Of all matrices of the model and all ranks of the table, as measuring had it: LAPACK's blocking,
  * and so the last bits, may follow the size of the workspace. */
-static struct extent largest(const struct run *run)
+static struct bp_outline_extent largest(const struct run *run)
 {
     const struct bp_model *model = run->options->model;
-    struct extent x = {1, 1, 1, run->options->plan->method.rank, bp_config_nf4.B0};
+    const uint32_t rank = run->options->plan->method.rank;
+    struct bp_outline_extent x = bp_outline_extent(run->outline);
     for (size_t i = 0; i < model->n_matrices; i++) {
         const struct bp_matrix *m = &model->matrices[i];
         x.d = m->d > x.d ? m->d : x.d;
         x.k = m->k > x.k ? m->k : x.k;
         x.n = m->d * m->k > x.n ? m->d * m->k : x.n;
     }
-    for (size_t i = 0; i < run->outline->n_matrices; i++) {
-        const struct bp_outline_matrix *m = &run->outline->matrices[i];
-        x.r = m->rank > x.r ? m->rank : x.r;
-        x.B0 = m->config.B0 < x.B0 ? m->config.B0 : x.B0;
-    }
+    x.rank = rank > x.rank ? rank : x.rank;
+    x.B0 = bp_config_nf4.B0 < x.B0 ? bp_config_nf4.B0 : x.B0;
     return x;
 }
 
@@ -94,20 +87,20 @@ static struct extent largest(const struct run *run)
 static enum bp_status make_benches(struct run *run, struct bp_err *err)
 {
     const struct bp_decompose_options *o = run->options;
-    const struct extent x = largest(run);
+    const struct bp_outline_extent x = largest(run);
     run->n_benches = !run->exact ? 1 : o->threads < o->plan->n ? o->threads : (unsigned)o->plan->n;
     run->benches = bp_alloc_zero(run->n_benches, sizeof *run->benches);
     if (!run->benches)
         return bp_fail_nomem(err);
     if (!run->exact) {
-        const struct bp_backend_limits limits = {x.d, x.k, x.n, x.r, x.B0};
+        const struct bp_backend_limits limits = {x.d, x.k, x.n, x.rank, x.B0};
         BP_TRY(bp_backend_new(o->backend, &limits, o->threads, &run->backend, err));
     }
     for (unsigned w = 0; w < run->n_benches; w++) {
         struct bench *b = &run->benches[w];
         if (run->exact)
-            BP_TRY(bp_lq_work_new(x.d, x.k, x.n, x.r, x.B0, BP_SVD_RANDOMIZED, &b->work, err));
-        BP_TRY(bp_parts_init(&b->parts, x.d, x.k, x.n, bp_svd_rank(x.d, x.k, x.r), x.B0, err));
+            BP_TRY(bp_lq_work_new(x.d, x.k, x.n, x.rank, x.B0, BP_SVD_RANDOMIZED, &b->work, err));
+        BP_TRY(bp_parts_init(&b->parts, x.d, x.k, x.n, x.r, x.B0, err));
         b->W = bp_alloc(x.n, sizeof *b->W);
         b->F = o->fisher ? bp_alloc(x.n, sizeof *b->F) : NULL;
         if (!b->W || (o->fisher && !b->F))

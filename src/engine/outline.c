@@ -138,6 +138,16 @@ static enum bp_status add_matrix(struct bp_outline *o, const struct bp_model *mo
     if (m->d != e->d || m->k != e->k)
         return bp_fail(err, BP_ERR_MISMATCH, "%s: %s has another shape than in %s", model->path,
                        bp_printable(e->name).text, plan->path);
+    for (size_t a = 0; a < model->n_aliases; a++) {
+        const struct bp_st_pair *tie = &model->aliases[a];
+        const struct bp_st *st;
+        if ((strcmp(tie->key, e->name) == 0 || strcmp(tie->value, e->name) == 0) &&
+            bp_model_find(model, tie->key, &st) && bp_model_find(model, tie->value, &st))
+            return bp_fail(err, BP_ERR_INPUT,
+                           "%s: holds %s twice, tied: only one of the two would change; measure "
+                           "without it (--exclude)",
+                           model->path, bp_printable(e->name).text);
+    }
     struct bp_outline_matrix *out = &o->matrices[o->n_matrices++];
     *out = (struct bp_outline_matrix){.name = bp_strdup(e->name),
                                       .d = e->d,
@@ -211,6 +221,21 @@ enum bp_status bp_outline_link(struct bp_outline *o, const char *path, struct bp
         t->n_matrices = end - i;
     }
     return BP_OK;
+}
+
+struct bp_outline_extent bp_outline_extent(const struct bp_outline *o)
+{
+    struct bp_outline_extent x = {1, 1, 1, 0, 0, BP_MAX_BLOCK};
+    for (size_t i = 0; i < o->n_matrices; i++) {
+        const struct bp_outline_matrix *m = &o->matrices[i];
+        x.d = m->d > x.d ? m->d : x.d;
+        x.k = m->k > x.k ? m->k : x.k;
+        x.n = m->d * m->k > x.n ? m->d * m->k : x.n;
+        x.rank = m->rank > x.rank ? m->rank : x.rank;
+        x.r = m->r > x.r ? m->r : x.r;
+        x.B0 = m->config.B0 < x.B0 ? m->config.B0 : x.B0;
+    }
+    return x;
 }
 
 /* --- the architecture --- */

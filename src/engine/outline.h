@@ -75,6 +75,14 @@ enum bp_status bp_outline_new(const struct bp_model *model, const struct bp_plan
 /* Takes NULL, returns NULL. */
 struct bp_outline *bp_outline_free(struct bp_outline *outline);
 
+/* The largest of everything over the matrices; d, k, n at least 1. */
+struct bp_outline_extent {
+    uint64_t d, k, n;
+    uint32_t rank, r; /* as planned, as clamped */
+    uint32_t B0;      /* the least */
+};
+struct bp_outline_extent bp_outline_extent(const struct bp_outline *outline);
+
 /* Finishes one whose files and matrices are filled: `order`, and which matrices fill which tensor.
  * BP_ERR_INPUT when a tensor is filled in part. */
 enum bp_status bp_outline_link(struct bp_outline *outline, const char *path, struct bp_err *err);

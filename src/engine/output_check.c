@@ -62,25 +62,15 @@ struct run {
 
 static enum bp_status make_benches(struct run *run, unsigned threads, struct bp_err *err)
 {
-    const struct bp_outline *o = run->check->reader->output->outline;
-    uint64_t d = 1, k = 1, n = 1;
-    uint32_t r = 0, B0 = BP_MAX_BLOCK;
-    for (size_t i = 0; i < o->n_matrices; i++) {
-        const struct bp_outline_matrix *m = &o->matrices[i];
-        d = m->d > d ? m->d : d;
-        k = m->k > k ? m->k : k;
-        n = m->d * m->k > n ? m->d * m->k : n;
-        r = m->r > r ? m->r : r;
-        B0 = m->config.B0 < B0 ? m->config.B0 : B0;
-    }
+    const struct bp_outline_extent x = bp_outline_extent(run->check->reader->output->outline);
     run->benches = bp_alloc_zero(threads, sizeof *run->benches);
     if (!run->benches)
         return bp_fail_nomem(err);
     for (unsigned w = 0; w < threads; w++) {
         struct bench *b = &run->benches[w];
-        BP_TRY(bp_parts_init(&b->parts, d, k, n, r, B0, err));
-        b->W = bp_alloc(n, sizeof *b->W);
-        b->F = run->check->fisher ? bp_alloc(n, sizeof *b->F) : NULL;
+        BP_TRY(bp_parts_init(&b->parts, x.d, x.k, x.n, x.r, x.B0, err));
+        b->W = bp_alloc(x.n, sizeof *b->W);
+        b->F = run->check->fisher ? bp_alloc(x.n, sizeof *b->F) : NULL;
         if (!b->W || (run->check->fisher && !b->F))
             return bp_fail_nomem(err);
     }

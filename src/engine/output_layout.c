@@ -181,6 +181,8 @@ static enum bp_status list_others(const struct bp_outline *o, bool all, char ***
                                   struct bp_err *err)
 {
     DIR *dir = opendir(o->folder);
+    if (!dir && errno == ENOMEM)
+        return bp_fail_nomem(err);
     if (!dir)
         return bp_fail(err, BP_ERR_FAILED, "%s: cannot be read: %s", o->folder, strerror(errno));
     enum bp_status status = BP_OK;

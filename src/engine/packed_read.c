@@ -52,6 +52,8 @@ static enum bp_status open_files(struct bp_packed *p, struct bp_err *err)
 {
     static const char suffix[] = ".safetensors";
     DIR *dir = opendir(p->folder);
+    if (!dir && errno == ENOMEM)
+        return bp_fail_nomem(err);
     if (!dir)
         return bp_fail(err, errno == ENOENT ? BP_ERR_INPUT : BP_ERR_FAILED,
                        "%s: cannot be opened: %s", p->folder, strerror(errno));
@@ -207,9 +209,15 @@ static enum bp_status read_matrices(struct bp_outline *o, const struct bp_st *st
     return BP_OK;
 }
 
-static bool is_plain(const char *name)
+/* A plain name of a safetensors file that no other of the files has. */
+static bool is_free(const struct bp_outline *o, const char *name)
 {
-    return name && *name && *name != '.' && !strpbrk(name, "/\\");
+    static const char suffix[] = ".safetensors";
+    const size_t n = name ? strlen(name) : 0, m = sizeof suffix - 1;
+    bool is = n > m && strcmp(name + n - m, suffix) == 0 && *name != '.' && !strpbrk(name, "/\\");
+    for (size_t f = 0; is && f < o->n_files; f++)
+        is = strcmp(o->files[f].name, name) != 0;
+    return is;
 }
 
 static enum bp_status read_file(struct bp_outline *o, const struct bp_st *st, size_t f,
@@ -218,9 +226,10 @@ static enum bp_status read_file(struct bp_outline *o, const struct bp_st *st, si
     struct cJSON *pairs = NULL, *tensors = NULL, *matrices = NULL;
     const char *name = bp_st_metadata(st, "file"), *bits = bp_st_metadata(st, "low_rank_bits");
     struct bp_outline_file *file = &o->files[f];
-    if (!is_plain(name) || !bits)
+    if (!is_free(o, name) || !bits)
         return bp_fail(err, BP_ERR_INPUT,
-                       "%s: has no \"file\" and \"low_rank_bits\" in its metadata", st->path);
+                       "%s: has no \"file\" of its own and no \"low_rank_bits\" in its metadata",
+                       st->path);
     const unsigned long said = strtoul(bits, NULL, 10);
     if ((said != 8 && said != 16 && said != 32) || (f > 0 && said != o->low_rank_bits))
         return bp_fail(err, BP_ERR_INPUT, "%s: low_rank_bits is not 8, 16 or 32 in all files",

@@ -3,6 +3,7 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
+#include "engine/low_rank.h"
 #include "engine/mem.h"
 #include "engine/narrow.h"
 #include "engine/svd.h"
@@ -11,7 +12,7 @@ const struct bp_config bp_config_factor = {8, 8, BP_SCALE_FP32, 64, 256};
 
 enum bp_status bp_low_rank_bits_check(uint64_t bits, struct bp_err *err)
 {
-    if (bits == 8 || bits == 16 || bits == 32)
+    if (bp_low_rank_precision_valid(bits))
         return BP_OK;
     return bp_fail(err, BP_ERR_USAGE,
                    "--low-rank-bits: %" PRIu64 " is none of 8 (NF8), 16 (BF16) and 32 (FP32)",

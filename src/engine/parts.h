@@ -34,7 +34,7 @@ struct bp_parts {
     float *Q;               /* [d * k] dequantized */
 };
 
-/* How factors are coded at 8 bits. */
+/* How factors are coded at 8 bits, as low_rank.h counts them. */
 extern const struct bp_config bp_config_factor;
 
 /* BP_ERR_USAGE unless bits is 8, 16 or 32. */

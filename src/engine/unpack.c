@@ -33,22 +33,14 @@ static char *path_of(void *ctx, size_t f)
 static enum bp_status make_parts(struct run *run, struct bp_err *err)
 {
     const struct bp_outline *o = run->packed->outline;
-    uint64_t d = 1, k = 1, n = 1;
-    uint32_t r = 0, B0 = BP_MAX_BLOCK;
-    for (size_t i = 0; i < o->n_matrices; i++) {
-        const struct bp_outline_matrix *m = &o->matrices[i];
-        d = m->d > d ? m->d : d;
-        k = m->k > k ? m->k : k;
-        n = m->d * m->k > n ? m->d * m->k : n;
-        r = m->r > r ? m->r : r;
-        B0 = m->config.B0 < B0 ? m->config.B0 : B0;
-        run->total += m->d * m->k;
-    }
+    const struct bp_outline_extent x = bp_outline_extent(o);
+    for (size_t i = 0; i < o->n_matrices; i++)
+        run->total += o->matrices[i].d * o->matrices[i].k;
     run->parts = bp_alloc_zero(run->options->threads, sizeof *run->parts);
     if (!run->parts)
         return bp_fail_nomem(err);
     for (unsigned w = 0; w < run->options->threads; w++)
-        BP_TRY(bp_parts_init(&run->parts[w], d, k, n, r, B0, err));
+        BP_TRY(bp_parts_init(&run->parts[w], x.d, x.k, x.n, x.r, x.B0, err));
     return BP_OK;
 }
 

@@ -182,6 +182,25 @@ well_formed() {
     [[ $output == "$(<p.json)" ]]
 }
 
+@test "d carries the plan out: the bytes that decompose writes" {
+    works "$model" -o t.safetensors --grid "$two" --rank 4 --size 120x36 --script \
+        "wait \":bits 2.75\" Enter d \"here\" Enter wait \":export p.json\" Enter d"
+    says "decompose $model"
+    "$BITPLAN" decompose p.json "$model" -o there --progress none >/dev/null
+    diff -r here there
+    works t.safetensors --script ': "bits 2.75" Enter : "decompose here" Enter'
+    says "decompose needs a model and a folder"
+    works t.safetensors --script ": \"decompose $model here\" Enter wait"
+    says "exists already and was kept" ":decompose!"
+    works t.safetensors --script ": \"decompose! $model here packed\" Enter wait"
+    says "decomposed into here"
+    holds here/packed config.json packed.safetensors
+    works t.safetensors --script ": \"decompose $model x gguf\" Enter wait"
+    says "none of hf, packed, bnb"
+    works t.safetensors --script ': "stop" Enter'
+    says "nothing is being carried out"
+}
+
 # --- the same plan ---
 
 # same_plan TABLE WORKBENCH-LINES SOLVE-OPTION...: typed and exported, or solved: the same bytes.

@@ -163,6 +163,10 @@ each() {
 # undisturbed run's, and there is no other. The table ./t may be anything that can be completed.
 left_well() {
     local name left=(*)
+    if [[ -e out/.bitplan-unfinished ]]; then
+        can_be_gone_on_with
+        return
+    fi
     [[ $status -eq 0 || -n $starts_with || ${#left[@]} -gt 0 ]] || return 0
     [[ $status -ne 0 || -n $makes || ${#left[@]} -gt 0 ]] || return 0
     diff -rq . ../good >../diff && return
@@ -176,6 +180,18 @@ left_well() {
         [[ -e ${name#../start/} ]] || wrong "${name#../start/} is gone"
     done
     [[ ! -e t ]] || can_be_completed
+}
+
+# Work that was begun: nothing has its name that is not whole, and the same command ends in the
+# undisturbed bytes.
+can_be_gone_on_with() {
+    local name
+    [[ $status -ne 0 ]] || wrong "a success that is not finished"
+    for name in out/[^.]* out/*/[^.]*; do
+        [[ -d $name ]] || cmp -s "$name" "../good/$name" || wrong "$name is not whole"
+    done
+    FAULTS_KIND=sync program "${again[@]}" >../ignored || wrong "work that cannot be gone on with"
+    diff -rq . ../good >../diff || wrong "gone on with, other files: $(<../diff)"
 }
 
 # t is the old one, or opens and is completed to the undisturbed bytes by the same command. A table
@@ -237,6 +253,24 @@ can_be_completed() {
 @test "a thread that does not start is done without" {
     each thread -- measure "$model" -o t "${measuring[@]}" --threads 3
     each thread -- verify "$plan" --model "$model" --remeasure --threads 3
+}
+
+# --- decompose, unpack ---
+
+@test "decompose" {
+    [[ $FAULTS_SHIM == *.so ]] || skip "what is left behind is the same; its memory is the next test's"
+    each write sync rename open read -- decompose "$plan" "$model" -o out --progress none \
+        --threads 1
+}
+
+@test "decompose out of memory" {
+    each alloc -- decompose "$plan" "$model" -o out --emit packed --progress none \
+        --threads 1
+}
+
+@test "unpack" {
+    "$BITPLAN" decompose "$plan" "$model" -o ../out --emit packed --progress none --threads 1 >/dev/null
+    each alloc rename -- unpack ../out -o out --progress none --threads 1
 }
 
 # --- plans ---

@@ -1,9 +1,10 @@
-/* Fuzz target: any bytes as a plan, verified against a fixed small table. Nothing but a status and
- * a sentence comes of it. */
+/* Fuzz target: any bytes as a plan, verified against a fixed small table, and read for carrying
+ * out. Nothing but a status and a sentence comes of it. */
 #include "fuzz.h"
 
 #include <math.h>
 
+#include "engine/plan_file.h"
 #include "engine/table_meta.h"
 #include "engine/verify.h"
 
@@ -99,5 +100,16 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     must(status == BP_OK || status == BP_ERR_INPUT || status == BP_ERR_MISMATCH);
     must_say(status, &err);
     must(status != BP_OK || report.n_plans > 0);
+
+    struct bp_plan_file *plan;
+    struct bp_err other = {""};
+    status = bp_plan_file_read(plan_file.path, table_file.path, &plan, &other);
+    must(status == BP_OK || status == BP_ERR_INPUT || status == BP_ERR_MISMATCH);
+    must_say(status, &other);
+    must((status == BP_OK) == (plan != NULL));
+    for (size_t i = 0; plan && i < plan->n; i++)
+        must(plan->entries[i].candidate.foreign ||
+             bp_config_valid(&plan->entries[i].candidate.config));
+    bp_plan_file_free(plan);
     return 0;
 }

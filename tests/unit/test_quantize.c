@@ -563,6 +563,41 @@ static void scales_serve_another_matrix_and_config_afterwards(void **state)
     free(again);
 }
 
+/* What a file keeps of scales is enough: the rest follows to the bit, for short tails, too. */
+static void scales_are_restored_from_their_codes(void **state)
+{
+    (void)state;
+    struct support_rng g = {11};
+    float A[1000], Q[1000], again[1000];
+    uint8_t codes[1000];
+    struct bp_scales s, t;
+    assert_int_equal(bp_scales_init(&s, 1000, 3, NULL), BP_OK);
+    assert_int_equal(bp_scales_init(&t, 1000, 3, NULL), BP_OK);
+    for (int i = 0; i < 1000; i++)
+        A[i] = (float)(support_unit(&g) - 0.5) * (i % 97 ? 1.0f : 30.0f);
+    for (int w = 0; w < 4; w++)
+        for (uint8_t b2 = 0; b2 < BP_N_SCALE_TYPES; b2++)
+            for (uint64_t n = 1; n <= 1000; n += 333) {
+                const struct bp_config c = {4, (uint8_t)WIDTHS[w], b2, 3, 7};
+                bp_quantize_scales(A, n, &c, &s);
+                bp_quantize_values(A, &s, Q);
+                bp_quantize_codes(A, &s, codes);
+                t.config = c;
+                t.n = n;
+                t.offset = s.offset;
+                memcpy(t.code, s.code, s.n_blocks);
+                memcpy(t.second, s.second, s.n_groups * sizeof *t.second);
+                bp_scales_restore(&t);
+                assert_int_equal(t.n_blocks, s.n_blocks);
+                assert_int_equal(t.n_groups, s.n_groups);
+                assert_memory_equal(t.value, s.value, s.n_blocks * sizeof *s.value);
+                bp_dequantize(codes, &t, again);
+                assert_memory_equal(again, Q, n * sizeof *Q);
+            }
+    bp_scales_done(&s);
+    bp_scales_done(&t);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -584,6 +619,7 @@ int main(void)
         cmocka_unit_test(fp32_scales_are_kept_as_they_are),
         cmocka_unit_test(the_error_is_the_weighted_sum_of_squares),
         cmocka_unit_test(scales_serve_another_matrix_and_config_afterwards),
+        cmocka_unit_test(scales_are_restored_from_their_codes),
     };
     return cmocka_run_group_tests_name("quantizer", tests, NULL, NULL);
 }
