@@ -148,10 +148,10 @@ const struct bp_command bp_command_verify = {
         "model's shapes and fingerprint are compared; --remeasure decomposes every matrix again\n"
         "under its chosen config and wants the same error to the bit, which holds on the kind of\n"
         "machine that measured the table. An error that is an estimate is iterated instead, and\n"
-        "how far off the worst one was is said; by half is too far. --output names a folder that\n"
-        "`decompose` wrote: every matrix is rebuilt from it, its error compared with the plan's "
-        "and\n"
-        "its packed storage counted, and everything else compared with the model byte for byte.",
+        "how far off the worst one was is said; twice as much is wrong. --output names a folder\n"
+        "that `decompose` wrote: every matrix is rebuilt from it, its error compared with the\n"
+        "plan's and its packed storage counted, and everything else compared with the model byte\n"
+        "for byte.",
     .options = options,
     .n_options = sizeof options / sizeof *options,
     .run = run,

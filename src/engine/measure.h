@@ -95,10 +95,10 @@ enum bp_status bp_measure_work_new(const struct bp_table *table, struct bp_lq_wo
 /* The largest of a table, for a backend that measures it. */
 void bp_measure_limits(const struct bp_table *table, struct bp_backend_limits *out);
 
-/* What an estimate may be off by, relative to what iterating gives, before a table is called wrong.
- * Most come within some percent, in matrices of a few hundred columns some do not
+/* The factor that an estimate may be off by from what iterating gives, either way, before a table
+ * is called wrong. Most come within some percent, in matrices of a few hundred columns some do not
  * (docs/measuring.md). */
-#define BP_ESTIMATE_TOLERANCE 0.5
+#define BP_ESTIMATE_FACTOR 2.0
 
 /* Measures one cell of every row again, by the table's own method: error [n_matrices] gets that of
  * candidate choice[i] of matrix i. On the kind of machine that measured the table the results are

@@ -30,7 +30,7 @@ struct bp_svd_work {
 };
 
 /* Rows of a product that a thread takes at a time. */
-enum { PRODUCT_ROWS = 256 };
+enum { PRODUCT_ROWS = 128 };
 
 #define NOT_CONVERGED "the singular value decomposition did not converge"
 

@@ -550,15 +550,16 @@ static enum bp_status remeasure(struct check *c, const struct bp_model *model,
         char where[64], says[BP_DOUBLE_TEXT], is[BP_DOUBLE_TEXT];
         snprintf(where, sizeof where, "matrices[%zu].error", i);
         const bool estimate = bp_table_stage(t, i, c->choice[i]) == BP_CELL_ESTIMATED;
-        const double off = fabs(stated - error[i]);
-        if (!(off <= (estimate ? BP_ESTIMATE_TOLERANCE * error[i] : 0.0)))
+        const double most = estimate ? BP_ESTIMATE_FACTOR : 1.0;
+        if (!(stated <= most * error[i] && error[i] <= most * stated))
             status = mismatch(c, where, bp_double_format(stated, says),
                               bp_double_format(error[i], is), err);
         else
             c->report->n_remeasured++;
         c->report->n_estimates += estimate;
-        if (off > 0.0)
-            c->report->worst_estimate = fmax(c->report->worst_estimate, off / error[i]);
+        if (estimate && error[i] > 0.0)
+            c->report->worst_estimate =
+                fmax(c->report->worst_estimate, fabs(stated / error[i] - 1.0));
     }
     free(error);
     return status;

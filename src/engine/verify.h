@@ -29,7 +29,7 @@ struct bp_verify_report {
     size_t n_figures;      /* values compared */
     size_t n_optimal;      /* plans that say optimal, and are */
     size_t n_remeasured;   /* cells measured again and equal */
-    size_t n_estimates;    /* of these: estimates, iterated now and within BP_ESTIMATE_TOLERANCE */
+    size_t n_estimates;    /* of these: estimates, iterated now and within BP_ESTIMATE_FACTOR */
     double worst_estimate; /* the most that one of those is off, relative */
     bool model_checked;    /* also against the model */
     bool synthetic;        /* a plan's model is a synthetic one */

@@ -226,7 +226,7 @@ void bp_app_wait_settled(struct bp_app *app, bool measured)
         if (bp_worker_idle(app->worker) && !measuring && !carrying)
             break;
         if (!bp_worker_idle(app->worker))
-        bp_worker_wait(app->worker, 1000);
+            bp_worker_wait(app->worker, 1000);
         else if (measuring)
             bp_job_wait(app->job, 1000);
         else

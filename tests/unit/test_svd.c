@@ -371,6 +371,56 @@ static void the_residual_is_a_minus_the_product(void **state)
         }
 }
 
+static void triplets_of_a_scaled_matrix_reproduce_it_whatever_the_threads(void **state)
+{
+    (void)state;
+    enum { D = 300, K = 270, R = 6, Q = 12, LD = 16 };
+    struct bp_svd_work *work = work_for(D, K, R, BP_SVD_RANDOMIZED);
+    float *u = support_normals(D * R, 1), *v = support_normals(K * R, 2);
+    float *row = support_normals(D, 4), *col = support_normals(K, 5);
+    float *U[2], *V[2], S[2][Q];
+    float *A = malloc(sizeof *A * D * K);
+    assert_non_null(A);
+    for (uint64_t i = 0; i < D; i++)
+        for (uint64_t j = 0; j < K; j++) {
+            double sum = 0.0;
+            for (uint64_t t = 0; t < R; t++)
+                sum += (double)u[i * R + t] * (double)v[j * R + t];
+            A[i * K + j] = (float)sum;
+        }
+    for (unsigned n = 0; n < 2; n++) {
+        const struct bp_svd_operand operand = {A, D, K, row, col, 1 + 2 * n};
+        U[n] = malloc(sizeof *U[n] * D * LD);
+        V[n] = malloc(sizeof *V[n] * K * LD);
+        assert_true(U[n] && V[n]);
+        assert_int_equal(bp_svd_triplets(work, &operand, Q, 77, LD, U[n], S[n], V[n], NULL), BP_OK);
+    }
+    assert_memory_equal(U[0], U[1], sizeof *U[0] * D * LD);
+    assert_memory_equal(V[0], V[1], sizeof *V[0] * K * LD);
+    assert_memory_equal(S[0], S[1], sizeof S[0]);
+    double off = 0.0, all = 0.0;
+    for (uint64_t i = 0; i < D; i++)
+        for (uint64_t j = 0; j < K; j++) {
+            double want = (double)row[i] * (double)A[i * K + j] * (double)col[j], sum = want;
+            for (uint64_t t = 0; t < LD; t++)
+                sum -= (double)U[0][i * LD + t] * (double)V[0][j * LD + t] *
+                       (t < Q ? (double)S[0][t] : 0.0);
+            off += sum * sum;
+            all += want * want;
+        }
+    assert_true(off < FP32_TOLERANCE * FP32_TOLERANCE * all);
+    for (unsigned n = 0; n < 2; n++) {
+        free(U[n]);
+        free(V[n]);
+    }
+    free(u);
+    free(v);
+    free(A);
+    free(row);
+    free(col);
+    bp_svd_work_free(work);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -387,6 +437,7 @@ int main(void)
         cmocka_unit_test(values_that_are_not_finite_are_a_failure_with_words),
         cmocka_unit_test(a_matrix_beyond_lapack_is_refused),
         cmocka_unit_test(the_residual_is_a_minus_the_product),
+        cmocka_unit_test(triplets_of_a_scaled_matrix_reproduce_it_whatever_the_threads),
     };
     return cmocka_run_group_tests_name("singular value decomposition", tests, NULL, NULL);
 }
