@@ -194,6 +194,12 @@ $(B)/tests/gpu/fake_lacking.so: tests/gpu/fake_object.c kernels/bp_cuda.h
 	$(Q)$(FAKE_CC) $< -o $@ -Wl,--no-as-needed $(@D)/libbp_no_such.so.1
 	@rm $(@D)/libbp_no_such.so.1
 
+# Kernels with mistakes, for a test of the emulation.
+EMU_FAULTS := $(B)/tests/gpu/emu_faults
+$(EMU_FAULTS): $(B)/tests/gpu/emu_faults.emu.o $(B)/kernels/emu/cuemu.emu.o
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(BP_LDFLAGS) $^ -o $@ -llapacke -lopenblas -lm
+
 $(GPU_TESTS): %: %.o $(LIB) | $(EMU_SO) $(GPU_FAKES)
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(BP_LDFLAGS) $^ -o $@ -lcmocka $(BP_LIBS)
@@ -272,7 +278,7 @@ export ASAN_OPTIONS  ?= detect_leaks=1:abort_on_error=0
 export UBSAN_OPTIONS ?= print_stacktrace=1
 # The slow ones first, so that the last to end is a short one.
 SUITES := tests/faults/faults.bats $(sort $(wildcard tests/cli/*.bats)) tests/fuzz/replay.sh \
-          tests/tui/golden.sh $(TUI_TESTS) $(TESTS) $(GPU_TESTS)
+          tests/tui/golden.sh $(TUI_TESTS) $(TESTS) $(GPU_TESTS) tests/gpu/emulation.sh
 
 .PHONY: test check check-all check-variant check-clang check-format
 test: deps
@@ -291,7 +297,7 @@ check-all:
 	@$(MAKE) --no-print-directory WERROR=1 VARIANT=asan check-variant
 	@bash tests/run.sh --sum build/release/results build/asan/results
 
-check-variant: $(TESTS) $(TUI_TESTS) $(GPU_TESTS) $(REPLAY) $(BIN) $(FAULTS) $(FRAME_SVG)
+check-variant: $(TESTS) $(TUI_TESTS) $(GPU_TESTS) $(EMU_FAULTS) $(REPLAY) $(BIN) $(FAULTS) $(FRAME_SVG)
 	@echo 'tests, $(VARIANT) build:'
 	@BITPLAN=$(CURDIR)/$(BIN) FAULTS_SHIM=$(CURDIR)/$(FAULTS) REPLAY_DIR=$(CURDIR)/$(B)/tests/fuzz \
 	    FRAME_SVG=$(CURDIR)/$(FRAME_SVG) EMU_DIR=$(CURDIR)/$(B) \
@@ -350,10 +356,13 @@ GPU_SKIP = BITPLAN_CUDA=$(CURDIR)/$(CUDA_SO) $(BIN) info --backends | \
 # Races on shared memory, between barriers: the kernels under ThreadSanitizer, which is told of
 # each fiber. clang's, since gcc's takes minutes to make so many.
 .PHONY: check-race
+TSAN := build/tsan/tests/gpu
 check-race:
 	@if command -v clang++ >/dev/null; then \
-	    $(MAKE) --no-print-directory -s VARIANT=tsan CC=clang V=quiet build/tsan/tests/gpu/test_kernels && \
-	    OPENBLAS_NUM_THREADS=1 build/tsan/tests/gpu/test_kernels; \
+	    $(MAKE) --no-print-directory -s VARIANT=tsan CC=clang V=quiet $(TSAN)/test_kernels \
+	        $(TSAN)/emu_faults && OPENBLAS_NUM_THREADS=1 $(TSAN)/test_kernels && \
+	    { ! $(TSAN)/emu_faults no-barrier >/dev/null 2>&1 || \
+	        { echo 'check-race: a race that is there was not found'; exit 1; }; }; \
 	else echo 'SKIP check-race: clang++ not found'; fi
 
 # Prints figures, asserts none.

@@ -102,7 +102,7 @@ struct lr_work {
     int *info;
 };
 
-/* Doubles that `work` must hold for this width. */
+/* Doubles that `work` must hold for widths up to this: nobody says that they rise with it. */
 int lr_work_size(cusolverDnHandle_t solver, uint32_t width, int *n_work, struct bp_cuda_say *say);
 
 /* The matrix that is decomposed, D_row A D_col; diagonals NULL for ones. */

@@ -153,14 +153,17 @@ int lr_remainder(struct lr_work *w, const float *W, uint64_t d, uint64_t k, cons
 
 int lr_work_size(cusolverDnHandle_t solver, uint32_t width, int *n_work, struct bp_cuda_say *say)
 {
-    int cholesky = 0, eigen = 0;
-    const int n = (int)width;
-    GPU_SOLVER(
-        say, cusolverDnDpotrf_bufferSize(solver, CUBLAS_FILL_MODE_UPPER, n, nullptr, n, &cholesky));
-    GPU_SOLVER(say,
-               cusolverDnDsyevd_bufferSize(solver, CUSOLVER_EIG_MODE_VECTOR, CUBLAS_FILL_MODE_UPPER,
-                                           n, nullptr, n, nullptr, &eigen));
-    *n_work = cholesky > eigen ? cholesky : eigen;
+    *n_work = 1;
+    for (int n = 1; n <= (int)width; n++) {
+        int cholesky = 0, eigen = 0;
+        GPU_SOLVER(say, cusolverDnDpotrf_bufferSize(solver, CUBLAS_FILL_MODE_UPPER, n, nullptr, n,
+                                                    &cholesky));
+        GPU_SOLVER(say, cusolverDnDsyevd_bufferSize(solver, CUSOLVER_EIG_MODE_VECTOR,
+                                                    CUBLAS_FILL_MODE_UPPER, n, nullptr, n, nullptr,
+                                                    &eigen));
+        *n_work = cholesky > *n_work ? cholesky : *n_work;
+        *n_work = eigen > *n_work ? eigen : *n_work;
+    }
     return BP_CUDA_OK;
 }
 

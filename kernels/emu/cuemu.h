@@ -163,6 +163,6 @@ static inline unsigned atomicMin(unsigned *at, unsigned v)
 #define CUEMU_UNWRAP(...) __VA_ARGS__
 #define GPU_LAUNCH(kernel, grid, block, shared_bytes, stream, ...) \
     ((void)(shared_bytes), (void)(stream),                         \
-     cuemu::launch(#kernel, (grid), (block), CUEMU_UNWRAP kernel, __VA_ARGS__))
+     cuemu::launch(#kernel, (grid), (block), CUEMU_UNWRAP kernel, ##__VA_ARGS__))
 
 #endif

@@ -1,4 +1,7 @@
-/* The calls of cuBLAS and cuSOLVER that the backend makes, over CBLAS and LAPACKE. */
+/*
+ * The calls of cuBLAS and cuSOLVER that the backend makes, over CBLAS and LAPACKE. Products in TF32
+ * round their operands to its 10 bits of fraction, as a device does.
+ */
 #ifndef BP_CUEMU_BLAS_H
 #define BP_CUEMU_BLAS_H
 
@@ -7,9 +10,11 @@
 
 #include "emu/cuemu_runtime.h"
 
-typedef struct cuemu_blas *cublasHandle_t;
+typedef struct cuemu_blas {
+    bool tf32;
+} * cublasHandle_t;
 typedef struct cuemu_solver *cusolverDnHandle_t;
-enum cublasStatus_t { CUBLAS_STATUS_SUCCESS };
+enum cublasStatus_t { CUBLAS_STATUS_SUCCESS, CUBLAS_STATUS_ALLOC_FAILED = 3 };
 enum cusolverStatus_t { CUSOLVER_STATUS_SUCCESS };
 enum cublasOperation_t { CUBLAS_OP_N, CUBLAS_OP_T };
 enum cublasFillMode_t { CUBLAS_FILL_MODE_UPPER };
@@ -25,12 +30,13 @@ static inline const char *cublasGetStatusString(cublasStatus_t)
 
 static inline cublasStatus_t cublasCreate(cublasHandle_t *h)
 {
-    *h = nullptr;
-    return CUBLAS_STATUS_SUCCESS;
+    *h = static_cast<cublasHandle_t>(std::calloc(1, sizeof **h));
+    return *h ? CUBLAS_STATUS_SUCCESS : CUBLAS_STATUS_ALLOC_FAILED;
 }
 
-static inline cublasStatus_t cublasDestroy(cublasHandle_t)
+static inline cublasStatus_t cublasDestroy(cublasHandle_t h)
 {
+    std::free(h);
     return CUBLAS_STATUS_SUCCESS;
 }
 
@@ -39,8 +45,9 @@ static inline cublasStatus_t cublasSetStream(cublasHandle_t, cudaStream_t)
     return CUBLAS_STATUS_SUCCESS;
 }
 
-static inline cublasStatus_t cublasSetMathMode(cublasHandle_t, cublasMath_t)
+static inline cublasStatus_t cublasSetMathMode(cublasHandle_t h, cublasMath_t mode)
 {
+    h->tf32 = mode == CUBLAS_TF32_TENSOR_OP_MATH;
     return CUBLAS_STATUS_SUCCESS;
 }
 
@@ -49,13 +56,33 @@ static inline CBLAS_TRANSPOSE cuemu_transpose(cublasOperation_t op)
     return op == CUBLAS_OP_T ? CblasTrans : CblasNoTrans;
 }
 
-static inline cublasStatus_t cublasSgemm(cublasHandle_t, cublasOperation_t ta, cublasOperation_t tb,
-                                         int m, int n, int k, const float *alpha, const float *A,
-                                         int lda, const float *B, int ldb, const float *beta,
-                                         float *C, int ldc)
+/* A copy of a matrix of ld x columns, rounded to TF32. */
+static inline float *cuemu_tf32(const float *M, int ld, int columns)
 {
-    cblas_sgemm(CblasColMajor, cuemu_transpose(ta), cuemu_transpose(tb), m, n, k, *alpha, A, lda, B,
-                ldb, *beta, C, ldc);
+    const size_t n = (size_t)ld * (size_t)columns;
+    float *copy = static_cast<float *>(std::malloc(n * sizeof *copy));
+    for (size_t i = 0; copy && i < n; i++)
+        copy[i] = __uint_as_float((__float_as_uint(M[i]) + 0x1000u) & 0xffffe000u);
+    return copy;
+}
+
+static inline cublasStatus_t cublasSgemm(cublasHandle_t h, cublasOperation_t ta,
+                                         cublasOperation_t tb, int m, int n, int k,
+                                         const float *alpha, const float *A, int lda,
+                                         const float *B, int ldb, const float *beta, float *C,
+                                         int ldc)
+{
+    float *A32 = h->tf32 ? cuemu_tf32(A, lda, ta == CUBLAS_OP_T ? m : k) : nullptr;
+    float *B32 = h->tf32 ? cuemu_tf32(B, ldb, tb == CUBLAS_OP_T ? k : n) : nullptr;
+    if (h->tf32 && (!A32 || !B32)) {
+        std::free(A32);
+        std::free(B32);
+        return CUBLAS_STATUS_ALLOC_FAILED;
+    }
+    cblas_sgemm(CblasColMajor, cuemu_transpose(ta), cuemu_transpose(tb), m, n, k, *alpha,
+                A32 ? A32 : A, lda, B32 ? B32 : B, ldb, *beta, C, ldc);
+    std::free(A32);
+    std::free(B32);
     return CUBLAS_STATUS_SUCCESS;
 }
 

@@ -61,9 +61,7 @@ static bool has_device(struct bp_cuda_look *out)
         because(out, BP_CUDA_NO_DRIVER, "no NVIDIA driver: %.300s", dlerror());
         return false;
     }
-    const bool has = ask_driver(driver, out);
-    dlclose(driver); /* the object, if there is use for it, loads it again */
-    return has;
+    return ask_driver(driver, out); /* it stays: a driver that has started may have threads */
 }
 
 /* --- the object --- */
