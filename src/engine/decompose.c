@@ -109,6 +109,19 @@ static enum bp_status make_benches(struct run *run, struct bp_err *err)
     return BP_OK;
 }
 
+static void free_benches(struct run *run)
+{
+    for (unsigned w = 0; run->benches && w < run->n_benches; w++) {
+        bp_lq_work_free(run->benches[w].work);
+        bp_parts_done(&run->benches[w].parts);
+        free(run->benches[w].W);
+        free(run->benches[w].F);
+    }
+    free(run->benches);
+    run->benches = NULL;
+    bp_backend_free(&run->backend);
+}
+
 /* --- matrices --- */
 
 static enum bp_status factorize(struct run *run, struct bench *b, size_t i, struct bp_err *err)
@@ -278,6 +291,7 @@ static enum bp_status run_all(struct run *run, struct bp_decompose_report *repor
     report->n = run->progress.total;
     tell(run, NULL);
     BP_TRY(bp_parallel_for(run->outline->n_matrices, run->n_benches, one_matrix, run, err));
+    free_benches(run); /* reading back has its own */
     BP_TRY(fill_report(run, report, err));
     char *text = bp_decompose_report_json(o, report);
     if (!text)
@@ -297,14 +311,7 @@ enum bp_status bp_decompose(const struct bp_decompose_options *options,
     pthread_mutex_init(&run.lock, NULL);
     enum bp_status status = run_all(&run, report, err);
     bp_output_job_close(run.job);
-    for (unsigned w = 0; run.benches && w < run.n_benches; w++) {
-        bp_lq_work_free(run.benches[w].work);
-        bp_parts_done(&run.benches[w].parts);
-        free(run.benches[w].W);
-        free(run.benches[w].F);
-    }
-    free(run.benches);
-    bp_backend_free(&run.backend);
+    free_benches(&run);
     bp_output_free(run.output);
     bp_outline_free(run.outline);
     free(run.match);

@@ -133,7 +133,8 @@ enum bp_status bp_output_check_run(const struct bp_output_check *c, struct bp_ou
                                    size_t *n_off, struct bp_err *err)
 {
     struct run run = {.check = c, .rows = rows, .total = c->plan->params};
-    const unsigned threads = c->threads < c->plan->n ? c->threads : (unsigned)c->plan->n;
+    const unsigned threads =
+        c->threads < BP_OUTPUT_MAX_READERS ? c->threads : BP_OUTPUT_MAX_READERS;
     bp_blas_single_thread();
     run.match = bp_output_match(c->model, c->plan);
     enum bp_status status = run.match ? make_benches(&run, threads, err) : bp_fail_nomem(err);

@@ -27,6 +27,10 @@ struct bp_plan_file;
 #define BP_OUTPUT_TOLERANCE_MEASURED  0.12
 #define BP_OUTPUT_TOLERANCE_ESTIMATED 0.30
 
+/* Matrices that are read at a time, at most: reading waits for the disk more than for processors,
+ * and each takes memory by its size. */
+enum { BP_OUTPUT_MAX_READERS = 4 };
+
 /* The tolerance for errors made with that effort. */
 double bp_output_tolerance(const char *effort);
 

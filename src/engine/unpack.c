@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "engine/mem.h"
+#include "engine/output_check.h"
 #include "engine/output_job.h"
 #include "engine/packed_read.h"
 #include "engine/parallel.h"
@@ -13,6 +14,7 @@ struct run {
     struct bp_output *from, *to;
     struct bp_output_reader reader; /* of `from` */
     struct bp_output_job *job;
+    unsigned threads;       /* that read at a time */
     struct bp_parts *parts; /* [threads] */
     atomic_uint_fast64_t done;
     uint64_t total;
@@ -36,10 +38,10 @@ static enum bp_status make_parts(struct run *run, struct bp_err *err)
     const struct bp_outline_extent x = bp_outline_extent(o);
     for (size_t i = 0; i < o->n_matrices; i++)
         run->total += o->matrices[i].d * o->matrices[i].k;
-    run->parts = bp_alloc_zero(run->options->threads, sizeof *run->parts);
+    run->parts = bp_alloc_zero(run->threads, sizeof *run->parts);
     if (!run->parts)
         return bp_fail_nomem(err);
-    for (unsigned w = 0; w < run->options->threads; w++)
+    for (unsigned w = 0; w < run->threads; w++)
         BP_TRY(bp_parts_init(&run->parts[w], x.d, x.k, x.n, x.r, x.B0, err));
     return BP_OK;
 }
@@ -78,7 +80,7 @@ static enum bp_status run_all(struct run *run, struct bp_unpack_report *report, 
                                         .stopped = asked_to_stop,
                                         .ctx = run};
     BP_TRY(bp_output_job_open(&work, &run->job, err));
-    BP_TRY(bp_parallel_for(outline->n_matrices, o->threads, one_matrix, run, err));
+    BP_TRY(bp_parallel_for(outline->n_matrices, run->threads, one_matrix, run, err));
     *report =
         (struct bp_unpack_report){outline->n_matrices, run->to->n_files, bp_output_bytes(run->to)};
     return bp_output_job_finish(run->job, NULL, err);
@@ -87,11 +89,13 @@ static enum bp_status run_all(struct run *run, struct bp_unpack_report *report, 
 enum bp_status bp_unpack_model(const struct bp_unpack_options *options,
                                struct bp_unpack_report *report, struct bp_err *err)
 {
-    struct run run = {.options = options};
+    struct run run = {.options = options, .threads = options->threads};
+    if (run.threads > BP_OUTPUT_MAX_READERS)
+        run.threads = BP_OUTPUT_MAX_READERS;
     *report = (struct bp_unpack_report){0};
     enum bp_status status = run_all(&run, report, err);
     bp_output_job_close(run.job);
-    for (unsigned w = 0; run.parts && w < options->threads; w++)
+    for (unsigned w = 0; run.parts && w < run.threads; w++)
         bp_parts_done(&run.parts[w]);
     free(run.parts);
     if (run.reader.output)
