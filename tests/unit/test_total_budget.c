@@ -267,7 +267,7 @@ static void a_total_that_is_too_small_names_one_that_is_enough(void **state)
     assert_int_equal(bp_planner_solve(planner, &small, BP_SOLVER_MCKP, NULL, &plan, &err),
                      BP_INFEASIBLE);
     support_says(err.text, "1100 total bytes|with their low-rank parts|without --pin");
-    unsigned long enough, without;
+    unsigned long enough = 0, without = 0;
     const char *takes = strstr(err.text, "it takes "), *would = strstr(err.text, "would be ");
     assert_true(takes && sscanf(takes, "it takes %lu total bytes", &enough) == 1);
     assert_true(would && sscanf(would, "would be %lu total bytes", &without) == 1);
