@@ -14,10 +14,10 @@ struct bp_measure_job {
     struct bp_table *want;  /* the work asked for, by hand */
     struct bp_table *table; /* the file, open */
     struct bp_table_writer *writer;
-    struct bp_lq_work **work;   /* [threads]; exact */
-    struct bp_backend backend;  /* the other efforts */
-    struct bp_screen *screen;   /* balanced */
-    struct bp_config *some;     /* [grid->n] the configs of a call of the backend */
+    struct bp_lq_work **work;      /* [threads]; exact */
+    struct bp_backend backend;     /* the other efforts */
+    struct bp_screen *screen;      /* balanced */
+    struct bp_config *some;        /* [grid->n] the configs of a call of the backend */
     double *one_step, *some_error; /* [grid->n] */
     uint16_t *some_ran;            /* [grid->n] */
     uint8_t *picked, *iterated;    /* [grid->n] */
@@ -26,9 +26,9 @@ struct bp_measure_job {
     uint16_t *iterations;          /* [n_candidates] */
     uint8_t *stage;                /* [n_candidates] */
     double baseline[BP_N_BASELINES];
-    uint8_t *mine;    /* [n_matrices] 1 = this shard's */
-    uint32_t *cells;  /* [n_matrices * BP_N_CELL_STAGES] how many of a row are how far, on disk */
-    double *weight;   /* [n_matrices] sum of the row's errors, to refine the largest first */
+    uint8_t *mine;   /* [n_matrices] 1 = this shard's */
+    uint32_t *cells; /* [n_matrices * BP_N_CELL_STAGES] how many of a row are how far, on disk */
+    double *weight;  /* [n_matrices] sum of the row's errors, to refine the largest first */
     size_t row;
     atomic_uint_fast64_t row_cells; /* finished in the row in hand */
     struct bp_measure_progress progress;

@@ -22,8 +22,7 @@ static void configs_done(void *ctx, size_t n_configs)
 static struct bp_backend_watch watch(struct watched *w, struct bp_measure_job *job)
 {
     *w = (struct watched){job, atomic_load(&job->row_cells)};
-    return (struct bp_backend_watch){
-        .stop = job->options->stop, .done = configs_done, .ctx = w};
+    return (struct bp_backend_watch){.stop = job->options->stop, .done = configs_done, .ctx = w};
 }
 
 enum bp_status bp_measure_staged_begin(struct bp_measure_job *job, struct bp_err *err)
@@ -135,8 +134,8 @@ static enum bp_status measure_blocks(struct bp_measure_job *job, bool refine, st
             return BP_STOPPED;
         BP_TRY(bp_backend_load(&job->backend, &m, o->ranks[block], o->seed, err));
         for (int b = 0; block == 0 && b < BP_N_BASELINES; b++)
-            BP_TRY(bp_backend_plain(&job->backend, baselines[b], 1, &looking, &job->baseline[b],
-                                    err));
+            BP_TRY(
+                bp_backend_plain(&job->backend, baselines[b], 1, &looking, &job->baseline[b], err));
         BP_TRY(measure_block(job, block, refine, err));
     }
     return BP_OK;

@@ -189,7 +189,8 @@ struct distance {
 static struct distance distance(const struct bp_config *a, const struct bp_config *b)
 {
     const uint64_t B0 = a->B0 > b->B0 ? a->B0 : b->B0, b1 = a->b1 > b->b1 ? a->b1 : b->b1;
-    return (struct distance){B0 * b1, (uint64_t)a->B0 * b->B0 / B0 * ((uint64_t)a->b1 * b->b1 / b1)};
+    return (struct distance){B0 * b1,
+                             (uint64_t)a->B0 * b->B0 / B0 * ((uint64_t)a->b1 * b->b1 / b1)};
 }
 
 /* Below 0, 0, above 0: which is the smaller. Both sides stay below 2^40. */

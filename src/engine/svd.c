@@ -143,7 +143,8 @@ static void times_transposed(const struct bp_svd_operand *o, uint32_t q, float *
 }
 
 /* Y (d x q) = D_row A D_col P (k x q). `scaled` (k x q) is scratch. */
-static void times(const struct bp_svd_operand *o, uint32_t q, const float *P, float *scaled, float *Y)
+static void times(const struct bp_svd_operand *o, uint32_t q, const float *P, float *scaled,
+                  float *Y)
 {
     if (o->col) {
         memcpy(scaled, P, o->k * q * sizeof *P);
@@ -168,7 +169,8 @@ static void split(const float *U, const float *S, const float *V, uint64_t d, ui
     }
 }
 
-static bool randomized(struct bp_svd_work *w, const struct bp_svd_operand *o, uint32_t q, uint64_t key)
+static bool randomized(struct bp_svd_work *w, const struct bp_svd_operand *o, uint32_t q,
+                       uint64_t key)
 {
     const uint64_t d = o->d, k = o->k;
     float *Y = w->tall_d, *P = w->tall_k;

@@ -16,7 +16,6 @@ static void free_work(struct bp_mckp_work *k)
     free(k->core.w);
     free(k->core.e);
     free(k->core.r);
-    free(k->core.now);
     free(k->core.item);
     free(k->sel);
     free(k->move);
@@ -24,11 +23,10 @@ static void free_work(struct bp_mckp_work *k)
     free(k->group);
     free(k->list);
     free(k->arena);
+    free(k->partial[0]);
+    free(k->partial[1]);
     free(k->rest);
     free(k->table);
-    free(k->node);
-    free(k->node_free);
-    free(k->heap);
     free(k->row_a);
     free(k->row_b);
     free(k->back);

@@ -37,15 +37,13 @@ enum bp_mckp_outcome { BP_MCKP_CLOSED, BP_MCKP_OPEN, BP_MCKP_NOMEM };
  * class's base item, which is in the list unless its own reduced cost reaches the gap. */
 struct bp_mckp_core {
     uint32_t n_classes, n;
-    uint32_t *cls;          /* [n_classes] rising */
-    uint32_t *first;        /* [n_classes + 1] into the arrays below */
-    int64_t *w;             /* [n] */
-    int64_t *e;             /* [n] */
-    int64_t *r;             /* [n] reduced cost at the root's lambda, >= 0 */
-    int64_t *now;           /* [n] reduced cost at the node in hand, above its class's least */
-    uint32_t *item;         /* [n] rising within a class */
-    size_t cap;             /* of w, e, r, now, item */
-    int64_t most_w, most_e; /* the largest |w| and |e| at most */
+    uint32_t *cls;   /* [n_classes] rising */
+    uint32_t *first; /* [n_classes + 1] into the arrays below */
+    int64_t *w;      /* [n] */
+    int64_t *e;      /* [n] */
+    int64_t *r;      /* [n] reduced cost at the root's lambda, >= 0 */
+    uint32_t *item;  /* [n] rising within a class */
+    size_t cap;      /* of w, e, r, item */
 };
 
 /* A change of one class away from the node's selection: weight by dw, Lagrangian cost by r >= 0. */
@@ -64,6 +62,11 @@ struct bp_mckp_state {
     int64_t w, r;
 };
 
+/* A partial plan and what no completion of it costs less than. */
+struct bp_mckp_partial {
+    int64_t w, r, bound;
+};
+
 struct bp_mckp_list {
     size_t at, n; /* in the arena */
 };
@@ -78,23 +81,6 @@ struct bp_mckp_row {
     uint32_t first, end; /* into work.order */
     int64_t lo;          /* the window's cell that back[at] is for */
     size_t at;
-};
-
-/* A node: classes restricted to item ranges. */
-#define BP_MCKP_MAX_DEPTH 40
-struct bp_mckp_range {
-    uint32_t cls, lo, hi; /* items lo..hi, both included */
-};
-struct bp_mckp_node {
-    int64_t bound, lambda;
-    uint32_t break_class; /* BP_MCKP_NONE: the relaxation has no fractional class */
-    uint32_t n_ranges;
-    struct bp_mckp_range range[BP_MCKP_MAX_DEPTH];
-};
-struct bp_mckp_heap_entry {
-    int64_t bound;
-    uint64_t seq; /* of two equal bounds the older one first */
-    uint32_t node;
 };
 
 /* Everything a query writes. Buffers only grow, so that a warmed-up solver allocates nothing. */
@@ -130,19 +116,12 @@ struct bp_mckp_work {
     size_t list_cap;
     struct bp_mckp_state *arena;
     size_t arena_cap, arena_top;
+    struct bp_mckp_partial *partial[2];
+    size_t partial_cap[2];
     int64_t *rest; /* bounds of mckp_lists.c */
     size_t rest_cap;
     uint64_t *table; /* hash table of weight steps */
     size_t table_cap;
-
-    /* nodes */
-    struct bp_mckp_node *node;
-    size_t node_cap;
-    uint32_t *node_free;
-    size_t node_free_cap, n_node_free, n_nodes;
-    struct bp_mckp_heap_entry *heap;
-    size_t heap_cap, n_heap;
-    uint64_t seq;
 
     /* dense dynamic program */
     int64_t *row_a, *row_b;
@@ -297,19 +276,7 @@ void bp_mckp_keep_selection(struct bp_mckp *m);
 struct bp_mckp_leaf {
     int64_t lambda, slack, bound;
     size_t n_moves;
-    int64_t step; /* every move changes the weight by a multiple of it; 0 = not known */
 };
-
-/* A small leaf looks at no more than so many of the cheapest moves. */
-#define BP_MCKP_SMALL_MOVES 64
-
-/* Meet in the middle over the few cheapest moves. Improves the incumbent where it can. */
-enum bp_mckp_outcome bp_mckp_leaf_small(struct bp_mckp *m, const struct bp_mckp_leaf *leaf);
-
-/* The same over thousands of moves, of which those that another of equal weight step can stand in
- * for are dropped; at most 2 * max_states states in all. */
-enum bp_mckp_outcome bp_mckp_leaf_big(struct bp_mckp *m, const struct bp_mckp_leaf *leaf,
-                                      size_t max_states);
 
 /* How far a split leaf goes. */
 #define BP_MCKP_SPLIT_FIRST 64
@@ -350,31 +317,14 @@ enum bp_mckp_outcome bp_mckp_dp(struct bp_mckp *m, double max_cells, bool narrow
 
 /* -- mckp_lists.c -- */
 
-/* Dynamic program over lists of partial plans of the core. Gives up after max_work steps. May
- * improve the incumbent. */
-enum bp_mckp_outcome bp_mckp_lists(struct bp_mckp *m, double max_work);
-
-/* -- mckp_node.c -- */
-
-/* The item of the range that minimizes e + lambda * w, the heavier one of two equal. */
-uint32_t bp_mckp_range_argmin(const struct bp_mckp *m, const struct bp_mckp_range *r,
-                              int64_t lambda);
-
-/* Sets bound, lambda and break class of a node. False when it holds no plan within the budget. */
-bool bp_mckp_relax(struct bp_mckp *m, struct bp_mckp_node *x);
-
-/* No node is open. */
-void bp_mckp_clear_nodes(struct bp_mckp *m);
-
-/* Puts a copy of x among the open nodes. OPEN: there are too many. */
-enum bp_mckp_outcome bp_mckp_push(struct bp_mckp *m, const struct bp_mckp_node *x);
-
-/* Takes out the open node of least bound. */
-void bp_mckp_pop(struct bp_mckp *m, struct bp_mckp_node *x);
+/* Dynamic program over lists of partial plans of the core, of at most `width` states each: those of
+ * the best bounds. Improves the incumbent where it can, and work.bound by what was dropped. Gives
+ * up after max_work steps. */
+enum bp_mckp_outcome bp_mckp_lists(struct bp_mckp *m, size_t width, double max_work);
 
 /* -- mckp_search.c -- */
 
-/* Best-first branching over the gathered core. Leaves the proven bound in work.bound. CLOSED: the
+/* Searches below the incumbent of bp_mckp_root. Leaves the proven bound in work.bound. CLOSED: the
  * incumbent is optimal. */
 enum bp_mckp_outcome bp_mckp_search(struct bp_mckp *m);
 

@@ -11,10 +11,6 @@
 #include <assert.h>
 #include <math.h>
 
-#define SMALL_FIRST  32 /* moves tried at first, to better the incumbent */
-#define SMALL_FULL   BP_MCKP_SMALL_MOVES
-#define SMALL_STATES 4096 /* of the first half; twice that for both */
-#define BIG_MOVES    4096
 #define SPLIT_FINE   ((size_t)1 << 15) /* states of the fine classes */
 #define SPLIT_STATES ((size_t)1 << 21) /* of both */
 
@@ -58,41 +54,6 @@ struct half {
     struct bp_mckp_list *list; /* [n + 1] subsets of the first i classes */
     uint32_t n;
 };
-
-/* Chains the moves [0, n) by class and deals the classes to two halves of like size. */
-static bool deal(struct bp_mckp *m, size_t n, struct half half[2])
-{
-    struct bp_mckp_work *k = &m->work;
-    if (!bp_mckp_reserve(&k->move_next, &k->move_next_cap, n, sizeof *k->move_next) ||
-        !bp_mckp_reserve(&k->group, &k->group_cap, 5 * n + 4, sizeof *k->group) ||
-        !bp_mckp_reserve(&k->list, &k->list_cap, 2 * n + 4, sizeof *k->list))
-        return false;
-    uint32_t *head = k->group, *tail = head + n, *count = tail + n, n_groups = 0;
-    for (uint32_t t = 0; t < n; t++) {
-        uint32_t cls = k->move[t].cls, g = k->stamp[cls];
-        k->move_next[t] = BP_MCKP_NONE;
-        if (g == 0) {
-            head[n_groups] = tail[n_groups] = t;
-            count[n_groups] = 1;
-            k->stamp[cls] = ++n_groups;
-        } else {
-            k->move_next[tail[g - 1]] = t;
-            tail[g - 1] = t;
-            count[g - 1]++;
-        }
-    }
-    for (uint32_t g = 0; g < n_groups; g++)
-        k->stamp[k->move[head[g]].cls] = 0;
-    half[0] = (struct half){count + n, k->list, 0};
-    half[1] = (struct half){count + 2 * n, k->list + n + 1, 0};
-    size_t dealt[2] = {0, 0};
-    for (uint32_t g = 0; g < n_groups; g++) {
-        int h = dealt[0] <= dealt[1] ? 0 : 1;
-        half[h].group[half[h].n++] = head[g];
-        dealt[h] += count[g];
-    }
-    return true;
-}
 
 /* out = undominated states of `acc` and of `cur` with one move added, by rising weight; nothing
  * above r_max. A state is dominated by a lighter one of no larger cost; cost = r - lambda * w.
@@ -297,88 +258,12 @@ static void trace(struct bp_mckp *m, const struct half *half, struct bp_mckp_sta
     assert(x.w == 0 && x.r == 0);
 }
 
-/* Enumerates all subsets of the moves [0, n) with a sum of r up to r_max and takes the best into
- * the incumbent. CLOSED: all were seen. */
-static enum bp_mckp_outcome solve_subsets(struct bp_mckp *m, const struct bp_mckp_leaf *leaf,
-                                          size_t n, int64_t r_max, size_t max_states)
-{
-    struct bp_mckp_work *k = &m->work;
-    struct half half[2];
-    struct bp_mckp_state pair[2];
-    if (!bp_mckp_reserve(&k->arena, &k->arena_cap, 2 * max_states, sizeof *k->arena) ||
-        !deal(m, n, half))
-        return BP_MCKP_NOMEM;
-    k->arena_top = 0;
-    k->work += 8 * n;
-    if (!enumerate(m, &half[0], NULL, leaf->lambda, r_max, max_states) ||
-        !enumerate(m, &half[1], NULL, leaf->lambda, r_max, 2 * max_states))
-        return BP_MCKP_OPEN;
-    int64_t value = k->incumbent - leaf->bound;
-    k->work += half[0].list[half[0].n].n + half[1].list[half[1].n].n;
-    if (join(m, leaf, half, &value, pair)) {
-        bp_mckp_accept(k, leaf->bound + value);
-        bp_mckp_keep_selection(m);
-        trace(m, &half[0], pair[0]);
-        trace(m, &half[1], pair[1]);
-    }
-    return BP_MCKP_CLOSED;
-}
-
 static size_t count_below(const struct bp_mckp_move *move, size_t n, int64_t r)
 {
     size_t i = 0;
     while (i < n && move[i].r < r)
         i++;
     return i;
-}
-
-enum bp_mckp_outcome bp_mckp_leaf_small(struct bp_mckp *m, const struct bp_mckp_leaf *leaf)
-{
-    struct bp_mckp_work *k = &m->work;
-    size_t n = leaf->n_moves;
-    size_t sorted = n < SMALL_FULL + 1 ? n : SMALL_FULL + 1;
-    bp_mckp_sort_smallest(k->move, n, sorted);
-    k->work += 4 * n;
-    int64_t gap = k->cutoff - leaf->bound;
-    size_t needed = count_below(k->move, sorted, gap);
-    if (needed > SMALL_FIRST) {
-        /* Too many to be sure that all fit: the cheapest first, for a better incumbent. */
-        int64_t r_max = k->move[SMALL_FIRST].r - 1;
-        size_t use = count_below(k->move, SMALL_FIRST, r_max + 1);
-        enum bp_mckp_outcome outcome = solve_subsets(m, leaf, use, r_max, SMALL_STATES);
-        if (outcome != BP_MCKP_CLOSED)
-            return outcome;
-        gap = k->cutoff - leaf->bound;
-        if (gap <= r_max + 1)
-            return BP_MCKP_CLOSED;
-        needed = count_below(k->move, sorted, gap);
-        if (needed > SMALL_FULL)
-            return BP_MCKP_OPEN;
-    }
-    return solve_subsets(m, leaf, needed, gap - 1, SMALL_STATES);
-}
-
-enum bp_mckp_outcome bp_mckp_leaf_big(struct bp_mckp *m, const struct bp_mckp_leaf *leaf,
-                                      size_t max_states)
-{
-    struct bp_mckp_work *k = &m->work;
-    int64_t gap = k->cutoff - leaf->bound;
-    size_t n = 0;
-    for (size_t t = 0; t < leaf->n_moves && !bp_mckp_stopped(k); t++)
-        if (k->move[t].r < gap) {
-            struct bp_mckp_move x = k->move[n];
-            k->move[n++] = k->move[t];
-            k->move[t] = x;
-        }
-    k->work += 16 * n;
-    if (n > BP_MCKP_MAX_MOVES || k->stopped)
-        return BP_MCKP_OPEN;
-    bp_mckp_sort_moves(k->move, n);
-    if (!bp_mckp_thin_moves(m, &n, gap))
-        return BP_MCKP_NOMEM;
-    if (n > BIG_MOVES)
-        return BP_MCKP_OPEN;
-    return solve_subsets(m, leaf, n, gap - 1, max_states);
 }
 
 /* ---- coarse and fine classes ---- */
