@@ -19,8 +19,6 @@ static void free_work(struct bp_mckp_work *k)
     free(k->core.item);
     free(k->sel);
     free(k->move);
-    free(k->move_next);
-    free(k->group);
     free(k->list);
     free(k->arena);
     free(k->partial[0]);

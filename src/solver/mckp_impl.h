@@ -1,6 +1,6 @@
 /*
  * Inside the multiple-choice knapsack: what mckp_build.c lays out once and what mckp_root.c,
- * mckp_search.c, mckp_leaf.c, mckp_lists.c and mckp_dp.c do with it for one budget. Only they
+ * mckp_search.c, mckp_lists.c and mckp_dp.c do with it for one budget. Only they
  * include this.
  *
  * Words: an *item* is an undominated candidate of a class, numbered through all classes, within a
@@ -67,6 +67,9 @@ struct bp_mckp_partial {
     int64_t w, r, bound;
 };
 
+/* Multipliers that the lists are bounded by. */
+#define BP_MCKP_DELTAS 39
+
 struct bp_mckp_list {
     size_t at, n; /* in the arena */
 };
@@ -103,22 +106,21 @@ struct bp_mckp_work {
     uint32_t *stamp; /* [n_classes] all 0 between uses: greedy's closed classes, grouping */
 
     struct bp_mckp_core core;
-    uint32_t *sel; /* [n_classes] per core class: the core item that a node starts from */
+    uint32_t *sel; /* [n_classes] per core class: the core item that a plan starts from */
 
     /* leaves */
     struct bp_mckp_move *move;
     size_t move_cap;
-    uint32_t *move_next; /* [move_next_cap] next move of the same class */
-    size_t move_next_cap;
-    uint32_t *group;
-    size_t group_cap;
     struct bp_mckp_list *list;
     size_t list_cap;
     struct bp_mckp_state *arena;
-    size_t arena_cap, arena_top;
+    size_t arena_cap;
     struct bp_mckp_partial *partial[2];
     size_t partial_cap[2];
-    int64_t *rest; /* bounds of mckp_lists.c */
+    bool coarse_known; /* the next, for this budget */
+    int64_t coarse_rest[BP_MCKP_DELTAS];
+    int64_t fine_least; /* what the fine classes cost at least, with the slack that they leave */
+    int64_t *rest;      /* bounds of mckp_lists.c */
     size_t rest_cap;
     uint64_t *table; /* hash table of weight steps */
     size_t table_cap;
@@ -268,42 +270,10 @@ void bp_mckp_core_shrink(struct bp_mckp *m);
 /* best = base with work.sel applied. */
 void bp_mckp_keep_selection(struct bp_mckp *m);
 
-/* -- mckp_leaf.c -- */
-
-/* What is left at a node: from the selection work.sel of Lagrangian value `bound` at `lambda`, any
- * set of work.move[0..n_moves), at most one a class, may be applied within `slack` (which may be
- * negative). Value of a set = bound + sum of r + lambda * (slack - sum of dw). */
-struct bp_mckp_leaf {
-    int64_t lambda, slack, bound;
-    size_t n_moves;
-};
-
-/* How far a split leaf goes. */
-#define BP_MCKP_SPLIT_FIRST 64
-struct bp_mckp_split {
-    int64_t limit;  /* in: only coarse moves whose r sum up to less are seen */
-    size_t take;    /* in, out: coarse moves to begin with */
-    int64_t rest;   /* out: what the fine classes cost at least, with the slack that they leave */
-    bool too_large; /* out: OPEN for its states, or stopped, not for the limit */
-};
-
-/* The same where most classes are coarse: lists of the coarse ones' subsets and of the others'.
- * Only the others can fill a part of the coarse unit, so that what they leave of it bounds the
- * rest. */
-enum bp_mckp_outcome bp_mckp_leaf_split(struct bp_mckp *m, const struct bp_mckp_leaf *leaf,
-                                        struct bp_mckp_split *split);
-
-/* Drops from the sorted moves those that cannot be needed: fewer than M moves fit below `gap`, so
- * of equal dw only the M cheapest matter. *n shrinks; false when memory is out. */
-bool bp_mckp_thin_moves(struct bp_mckp *m, size_t *n, int64_t gap);
-
 /* -- mckp_sort.c -- */
 
 /* Sorts by r, then class, then item. */
 void bp_mckp_sort_moves(struct bp_mckp_move *move, size_t n);
-
-/* Brings the n_first smallest of n to the front, sorted. */
-void bp_mckp_sort_smallest(struct bp_mckp_move *move, size_t n, size_t n_first);
 
 /* Sorts by value, then i. No NaN. */
 void bp_mckp_sort_keys(struct bp_mckp_key *key, size_t n);

@@ -23,9 +23,9 @@
 
 /* The deltas are lambda times powers of the root of 2, down from 1 on both sides, and a few above.
  */
-#define N_HALF   18
+#define N_HALF   ((BP_MCKP_DELTAS - N_ABOVE) / 2)
 #define N_ABOVE  3
-#define N_DELTAS (2 * N_HALF + N_ABOVE)
+#define N_DELTAS BP_MCKP_DELTAS
 
 struct lists {
     int64_t delta[N_DELTAS]; /* rising */
@@ -36,10 +36,12 @@ struct lists {
     size_t width; /* states kept of a list */
 };
 
-/* The classes that may leave their base item, by falling span of their weights, into work.key.
+/* The classes that may leave their base item, by falling span of their weights, into work.key; the
+ * coarse ones behind the others and a mark between.
  * Items of r >= below are passed over here and everywhere. */
-static void order_classes(struct bp_mckp_work *k, struct lists *x)
+static void order_classes(struct bp_mckp *m, struct lists *x)
 {
+    struct bp_mckp_work *k = &m->work;
     const struct bp_mckp_core *core = &k->core;
     x->n = 0;
     for (uint32_t q = 0; q < core->n_classes; q++) {
@@ -50,14 +52,19 @@ static void order_classes(struct bp_mckp_work *k, struct lists *x)
             lo = core->w[t] < lo ? core->w[t] : lo;
             hi = core->w[t] > hi ? core->w[t] : hi;
         }
-        if (lo != 0 || hi != 0)
-            k->key[x->n++] = (struct bp_mckp_key){-(double)(hi - lo), q};
+        if (lo != 0 || hi != 0) {
+            double span = (double)(hi - lo) + 1;
+            bool last = m->coarse_unit > 1 && m->coarse[core->cls[q]];
+            k->key[x->n++] = (struct bp_mckp_key){last ? 1 / span : -span, q};
+        }
     }
+    if (m->coarse_unit > 1)
+        k->key[x->n++] = (struct bp_mckp_key){0, BP_MCKP_NONE};
     bp_mckp_sort_keys(k->key, x->n);
     k->work += core->n;
 }
 
-/* All sums of the bounds must stay below 2^62. Within the core lambda * |w| is below the gap and a
+/* All sums of the bounds must fit into 64 bits. Within the core lambda * |w| is below the gap and a
  * class's costs together, so that |delta| <= lambda is safe; the larger ones only where the costs
  * are small enough. */
 static void choose_deltas(const struct bp_mckp *m, struct lists *x)
@@ -81,19 +88,66 @@ static void choose_deltas(const struct bp_mckp *m, struct lists *x)
     }
     for (int i = 0; i < N_ABOVE; i++) {
         int64_t delta = x->delta[2 * N_HALF + i - 1];
-        x->delta[2 * N_HALF + i] = 2 * reach * (double)delta < 0x1p60 ? 2 * delta : delta;
+        x->delta[2 * N_HALF + i] =
+            m->coarse_unit <= 1 && 2 * reach * (double)delta < 0x1p60 ? 2 * delta : delta;
     }
+}
+
+/* Sum over all coarse classes of min(e + mu * w). */
+static bp_mckp_wide least_coarse(const struct bp_mckp *m, int64_t mu)
+{
+    uint32_t lo = 0, hi = m->n_segs;
+    while (lo < hi) {
+        uint32_t mid = lo + (hi - lo) / 2;
+        if (m->seg_slope[mid] >= mu)
+            lo = mid + 1;
+        else
+            hi = mid;
+    }
+    bp_mckp_wide sum = m->prefix_e[lo] + (bp_mckp_wide)mu * m->prefix_w[lo];
+    for (size_t i = 0; i <= m->n_classes / 64; i++)
+        for (uint64_t bits = m->fine[i]; bits != 0; bits &= bits - 1) {
+            size_t c = 64 * i + (size_t)__builtin_ctzll(bits);
+            uint32_t t = m->hull[bp_mckp_hull_at(m, c, mu)];
+            sum -= m->e[t] - m->e[m->hull[m->hull_first[c]]] + (bp_mckp_wide)mu * m->w[t];
+        }
+    return sum;
+}
+
+/* What the coarse classes add to the bound, all of them with all of their items: the core may hold
+ * a part only, and the fine classes are to be bounded for any. */
+static void sum_coarse(struct bp_mckp *m, const struct lists *x, int64_t *rest)
+{
+    struct bp_mckp_work *k = &m->work;
+    if (!k->coarse_known) {
+        bp_mckp_wide at_lambda = least_coarse(m, x->lambda);
+        int64_t w = k->budget - k->slack;
+        for (size_t i = 0; i <= m->n_classes / 64; i++)
+            for (uint64_t bits = m->fine[i]; bits != 0; bits &= bits - 1)
+                w -= m->w[k->base[64 * i + (size_t)__builtin_ctzll(bits)]];
+        for (int j = 0; j < N_DELTAS; j++)
+            k->coarse_rest[j] = (int64_t)(least_coarse(m, x->lambda + x->delta[j]) - at_lambda -
+                                          (bp_mckp_wide)x->delta[j] * w);
+        k->coarse_known = true;
+        k->work += 16 * N_DELTAS * (m->n_classes / 64);
+    }
+    memcpy(rest, k->coarse_rest, sizeof k->coarse_rest);
 }
 
 /* work.rest [(n + 1) * N_DELTAS]: what the classes from the i-th on add to the bound at each delta.
  */
-static void sum_rests(struct bp_mckp_work *k, const struct lists *x)
+static void sum_rests(struct bp_mckp *m, const struct lists *x)
 {
+    struct bp_mckp_work *k = &m->work;
     const struct bp_mckp_core *core = &k->core;
     memset(k->rest + x->n * N_DELTAS, 0, N_DELTAS * sizeof *k->rest);
     for (size_t i = x->n; i-- > 0;) {
         uint32_t q = k->key[i].i;
         int64_t least[N_DELTAS];
+        if (q == BP_MCKP_NONE) {
+            sum_coarse(m, x, k->rest + i * N_DELTAS);
+            continue;
+        }
         for (int j = 0; j < N_DELTAS; j++)
             least[j] = INT64_MAX;
         for (uint32_t t = core->first[q]; t < core->first[q + 1]; t++) {
@@ -117,9 +171,19 @@ static inline int64_t bound_of(const struct lists *x, const int64_t *rest, int64
     return x->delta[j] * (w - x->slack) + rest[j] + r;
 }
 
+/* The best of the bounds from delta *j on, which moves there. Heavier states have their best bound
+ * at a larger delta. */
+static inline int64_t best_bound(const struct lists *x, const int64_t *rest, int64_t w, int64_t r,
+                                 int *j)
+{
+    int64_t bound = bound_of(x, rest, w, r, *j), next;
+    for (; *j + 1 < N_DELTAS && (next = bound_of(x, rest, w, r, *j + 1)) >= bound; ++*j)
+        bound = next;
+    return bound;
+}
+
 /* out = undominated states of `acc` and of `cur` with item t added, the latter only if they can be
- * completed below the limit; all by rising weight. Heavier states have their best bound at a larger
- * delta. Returns how many. */
+ * completed below the limit; all by rising weight. Returns how many. */
 static size_t extend(const struct bp_mckp_work *k, const struct lists *x, const int64_t *rest,
                      uint32_t t, const struct bp_mckp_partial *acc, size_t n_acc,
                      const struct bp_mckp_state *cur, size_t n_cur, struct bp_mckp_partial *out)
@@ -145,12 +209,9 @@ static size_t extend(const struct bp_mckp_work *k, const struct lists *x, const 
         if (cost >= least)
             continue;
         if (fresh) {
-            int64_t bound = bound_of(x, rest, s.w, s.r, j), next;
-            for (; j + 1 < N_DELTAS && (next = bound_of(x, rest, s.w, s.r, j + 1)) >= bound; j++)
-                bound = next;
-            if (bound >= x->below)
+            s.bound = best_bound(x, rest, s.w, s.r, &j);
+            if (s.bound >= x->below)
                 continue;
-            s.bound = bound;
         }
         least = cost;
         out[n++] = s;
@@ -186,6 +247,22 @@ static size_t thin(struct bp_mckp_work *k, struct lists *x, struct bp_mckp_parti
     return kept;
 }
 
+/* Makes the best of s [n] the list after the i-th class. */
+static enum bp_mckp_outcome keep_list(struct bp_mckp_work *k, struct lists *x, size_t i,
+                                      struct bp_mckp_partial *s, size_t n)
+{
+    size_t top = k->list[i].at + k->list[i].n;
+    n = thin(k, x, s, n);
+    if (top + n > ALL_STATES)
+        return BP_MCKP_OPEN;
+    if (!bp_mckp_reserve(&k->arena, &k->arena_cap, top + n, sizeof *k->arena))
+        return BP_MCKP_NOMEM;
+    for (size_t t = 0; t < n; t++)
+        k->arena[top + t] = (struct bp_mckp_state){s[t].w, s[t].r};
+    k->list[i + 1] = (struct bp_mckp_list){top, n};
+    return BP_MCKP_CLOSED;
+}
+
 /* The list of the i-th class from the one before it, built item by item in two places. OPEN: too
  * much. */
 static enum bp_mckp_outcome next_list(struct bp_mckp_work *k, struct lists *x, size_t i)
@@ -210,25 +287,70 @@ static enum bp_mckp_outcome next_list(struct bp_mckp_work *k, struct lists *x, s
         if (n > 4 * x->width)
             n = thin(k, x, k->partial[acc], n);
     }
-    n = thin(k, x, k->partial[acc], n);
-    size_t top = cur.at + cur.n;
-    if (top + n > ALL_STATES)
-        return BP_MCKP_OPEN;
-    if (!bp_mckp_reserve(&k->arena, &k->arena_cap, top + n, sizeof *k->arena))
+    return keep_list(k, x, i, k->partial[acc], n);
+}
+
+/* Weight that the coarse classes cannot fill. */
+static int64_t gap_of(const struct bp_mckp *m, const struct lists *x, int64_t w)
+{
+    int64_t rest = (x->slack - w) % m->coarse_unit;
+    return rest < 0 ? rest + m->coarse_unit : rest;
+}
+
+/* Between the fine and the coarse classes: what only the fine ones could fill stays open whatever
+ * follows. States count as heavier and dearer by that, after which few different weights are left.
+ */
+static enum bp_mckp_outcome pad_list(struct bp_mckp *m, struct lists *x, size_t i)
+{
+    struct bp_mckp_work *k = &m->work;
+    struct bp_mckp_list cur = k->list[i];
+    size_t n = 0, kept = 0;
+    int64_t least = INT64_MAX, fine_least = x->below < x->dropped ? x->below : x->dropped;
+    int j = 0;
+    if (!bp_mckp_reserve(&k->partial[0], &k->partial_cap[0], cur.n, sizeof *k->partial[0]) ||
+        !bp_mckp_reserve(&k->partial[1], &k->partial_cap[1], cur.n, sizeof *k->partial[1]) ||
+        !bp_mckp_reserve(&k->key, &k->key_cap, x->n + cur.n, sizeof *k->key))
         return BP_MCKP_NOMEM;
-    for (size_t s = 0; s < n; s++)
-        k->arena[top + s] = (struct bp_mckp_state){k->partial[acc][s].w, k->partial[acc][s].r};
-    k->list[i + 1] = (struct bp_mckp_list){top, n};
-    return BP_MCKP_CLOSED;
+    struct bp_mckp_key *key = k->key + x->n;
+    struct bp_mckp_partial *from = k->partial[0], *to = k->partial[1];
+    for (size_t t = 0; t < cur.n; t++) {
+        struct bp_mckp_state s = k->arena[cur.at + t];
+        int64_t open = gap_of(m, x, s.w);
+        bp_mckp_wide r = s.r + (bp_mckp_wide)x->lambda * open;
+        if (r >= x->below)
+            continue;
+        from[n] = (struct bp_mckp_partial){s.w + open, (int64_t)r, 0};
+        key[n] =
+            (struct bp_mckp_key){(double)((s.w + open - x->slack) / m->coarse_unit), (uint32_t)n};
+        n++;
+        fine_least = r < fine_least ? (int64_t)r : fine_least;
+    }
+    k->fine_least = fine_least;
+    bp_mckp_sort_keys(key, n);
+    for (size_t t = 0; t < n; t++) {
+        struct bp_mckp_partial s = from[key[t].i];
+        if (s.r - x->lambda * s.w >= least)
+            continue;
+        least = s.r - x->lambda * s.w;
+        if (kept > 0 && to[kept - 1].w == s.w)
+            kept--;
+        s.bound = best_bound(x, k->rest + (i + 1) * N_DELTAS, s.w, s.r, &j);
+        if (s.bound < x->below)
+            to[kept++] = s;
+    }
+    k->work += 16 * cur.n;
+    return keep_list(k, x, i, to, kept);
 }
 
 /* Fills work.list [n + 1] in the arena. OPEN: too much. */
-static enum bp_mckp_outcome fill_lists(struct bp_mckp_work *k, struct lists *x)
+static enum bp_mckp_outcome fill_lists(struct bp_mckp *m, struct lists *x)
 {
+    struct bp_mckp_work *k = &m->work;
     k->arena[0] = (struct bp_mckp_state){0, 0};
     k->list[0] = (struct bp_mckp_list){0, 1};
     for (size_t i = 0; i < x->n; i++) {
-        enum bp_mckp_outcome outcome = next_list(k, x, i);
+        enum bp_mckp_outcome outcome =
+            k->key[i].i == BP_MCKP_NONE ? pad_list(m, x, i) : next_list(k, x, i);
         if (outcome != BP_MCKP_CLOSED)
             return outcome;
     }
@@ -250,13 +372,31 @@ static bool has_state(const struct bp_mckp_work *k, struct bp_mckp_list list,
     return lo < list.n && s[lo].w == x.w && s[lo].r == x.r;
 }
 
+/* The state of the list that has become s. */
+static struct bp_mckp_state before_padding(const struct bp_mckp *m, const struct lists *x,
+                                           struct bp_mckp_list list, struct bp_mckp_state s)
+{
+    const struct bp_mckp_state *from = m->work.arena + list.at;
+    for (size_t i = 0; i < list.n; i++) {
+        int64_t open = gap_of(m, x, from[i].w);
+        if (from[i].w + open == s.w && from[i].r + (bp_mckp_wide)x->lambda * open == s.r)
+            return from[i];
+    }
+    return s;
+}
+
 /* best = the plan that ends in state s of the last list. */
 static void take_plan(struct bp_mckp *m, const struct lists *x, struct bp_mckp_state s)
 {
     struct bp_mckp_work *k = &m->work;
     memcpy(k->best, k->base, m->n_classes * sizeof *k->best);
     for (size_t i = x->n; i-- > 0;) {
-        uint32_t q = k->key[i].i, t = k->core.first[q];
+        uint32_t q = k->key[i].i, t;
+        if (q == BP_MCKP_NONE) {
+            s = before_padding(m, x, k->list[i], s);
+            continue;
+        }
+        t = k->core.first[q];
         struct bp_mckp_state before = {s.w - k->core.w[t], s.r - k->core.r[t]};
         while (!has_state(k, k->list[i], before)) {
             t++;
@@ -271,8 +411,8 @@ static void take_plan(struct bp_mckp *m, const struct lists *x, struct bp_mckp_s
 static bool reserve(struct bp_mckp_work *k, size_t n)
 {
     return bp_mckp_reserve(&k->key, &k->key_cap, n + 1, sizeof *k->key) &&
-           bp_mckp_reserve(&k->rest, &k->rest_cap, (n + 1) * N_DELTAS, sizeof *k->rest) &&
-           bp_mckp_reserve(&k->list, &k->list_cap, n + 1, sizeof *k->list) &&
+           bp_mckp_reserve(&k->rest, &k->rest_cap, (n + 2) * N_DELTAS, sizeof *k->rest) &&
+           bp_mckp_reserve(&k->list, &k->list_cap, n + 2, sizeof *k->list) &&
            bp_mckp_reserve(&k->arena, &k->arena_cap, 1, sizeof *k->arena);
 }
 
@@ -289,10 +429,11 @@ enum bp_mckp_outcome bp_mckp_lists(struct bp_mckp *m, size_t width, double max_w
         return BP_MCKP_OPEN;
     if (!reserve(k, k->core.n_classes))
         return BP_MCKP_NOMEM;
+    k->fine_least = 0;
     choose_deltas(m, &x);
-    order_classes(k, &x);
-    sum_rests(k, &x);
-    enum bp_mckp_outcome outcome = fill_lists(k, &x);
+    order_classes(m, &x);
+    sum_rests(m, &x);
+    enum bp_mckp_outcome outcome = fill_lists(m, &x);
     if (outcome != BP_MCKP_CLOSED)
         return outcome;
     const struct bp_mckp_state *s = k->arena + k->list[x.n].at, *best = NULL;

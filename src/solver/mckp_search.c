@@ -9,10 +9,11 @@
  */
 #include "solver/mckp_impl.h"
 
-#define FIRST_GAP  8 /* the first part of the gap is one in so many */
-#define GAP_STEP   2
-#define SPLIT_GAP  64 /* the same for the moves of coarse classes */
-#define SPLIT_STEP 4
+#define FIRST_GAP   8 /* the first part of the gap is one in so many */
+#define GAP_STEP    2
+#define SPLIT_GAP   64 /* the same for the moves of coarse classes */
+#define SPLIT_STEP  4
+#define SPLIT_WIDTH ((size_t)256)
 
 /* States of a list, at first and at most. */
 #define FIRST_WIDTH ((size_t)32)
@@ -74,49 +75,26 @@ static enum bp_mckp_outcome last_resort(struct bp_mckp *m)
 
 /* ---- coarse classes ---- */
 
-/* Sets work.sel to the minimizer of e + lambda * w, and the leaf to it and all moves away from it.
- */
-static bool describe(struct bp_mckp *m, struct bp_mckp_leaf *leaf)
+/* Gathers the core where most classes are coarse: of these only the cheapest moves at first, for a
+ * better plan, as what the fine classes must cost leaves little for them. CLOSED: the core holds
+ * every better plan. */
+static enum bp_mckp_outcome gather_coarse(struct bp_mckp *m)
 {
     struct bp_mckp_work *k = &m->work;
-    const struct bp_mckp_core *core = &k->core;
-    if (!bp_mckp_reserve(&k->move, &k->move_cap, core->n, sizeof *k->move))
-        return false;
-    *leaf = (struct bp_mckp_leaf){k->lambda, k->slack, k->root_bound, 0};
-    for (uint32_t q = 0; q < core->n_classes; q++) {
-        uint32_t s = core->first[q];
-        while (core->r[s] > 0)
-            s++;
-        k->sel[q] = s;
-        leaf->slack -= core->w[s];
-        for (uint32_t t = core->first[q]; t < core->first[q + 1]; t++)
-            if (t != s)
-                k->move[leaf->n_moves++] =
-                    (struct bp_mckp_move){core->r[t], core->w[t] - core->w[s], q, t};
-    }
-    k->work += 2 * (uint64_t)core->n + core->n_classes;
-    return true;
-}
-
-/* The root where most classes are coarse: of these only the cheapest moves are gathered at first,
- * as the bound of the fine classes leaves little for them. OPEN: too large for that. */
-static enum bp_mckp_outcome split_root(struct bp_mckp *m)
-{
-    struct bp_mckp_work *k = &m->work;
-    struct bp_mckp_leaf leaf;
-    struct bp_mckp_split split = {.limit = (k->cutoff - k->root_bound) / SPLIT_GAP + 1,
-                                  .take = BP_MCKP_SPLIT_FIRST};
+    int64_t limit = (k->cutoff - k->root_bound) / SPLIT_GAP + 1;
     for (;;) {
-        enum bp_mckp_outcome outcome = bp_mckp_core_gather_split(m, split.limit);
-        if (outcome != BP_MCKP_CLOSED)
-            return outcome;
-        if (!describe(m, &leaf))
+        enum bp_mckp_outcome outcome = bp_mckp_core_gather_split(m, limit);
+        if (outcome != BP_MCKP_CLOSED || work_left(m) <= 0)
+            return outcome == BP_MCKP_CLOSED ? BP_MCKP_OPEN : outcome;
+        int64_t bound = k->bound, begin = k->cutoff - k->root_bound;
+        k->fine_least = 0;
+        if (limit < begin && bp_mckp_lists(m, SPLIT_WIDTH, work_left(m)) == BP_MCKP_NOMEM)
             return BP_MCKP_NOMEM;
-        outcome = bp_mckp_leaf_split(m, &leaf, &split);
-        if (outcome != BP_MCKP_OPEN || split.too_large || work_left(m) <= 0)
-            return outcome;
-        int64_t left = k->cutoff - leaf.bound - split.rest;
-        split.limit = split.limit < left / SPLIT_STEP ? SPLIT_STEP * split.limit : left;
+        int64_t left = k->cutoff - k->root_bound - k->fine_least;
+        if (limit >= left)
+            return BP_MCKP_CLOSED;
+        k->bound = bound; /* it was that of a part */
+        limit = limit < left / SPLIT_STEP ? SPLIT_STEP * limit : left;
     }
 }
 
@@ -125,14 +103,11 @@ static enum bp_mckp_outcome split_root(struct bp_mckp *m)
 /* Searches for plans below the cutoff. CLOSED: there is none but the incumbent. */
 static enum bp_mckp_outcome search_below_cutoff(struct bp_mckp *m, bool last)
 {
-    if (m->coarse_unit > 1) {
-        enum bp_mckp_outcome outcome = split_root(m);
-        if (outcome != BP_MCKP_OPEN || work_left(m) <= 0)
-            return outcome;
-    }
-    enum bp_mckp_outcome outcome = bp_mckp_core_gather(m);
+    enum bp_mckp_outcome outcome = m->coarse_unit > 1 ? gather_coarse(m) : bp_mckp_core_gather(m);
     if (outcome != BP_MCKP_CLOSED)
         return outcome;
+    if (m->work.bound >= m->work.cutoff)
+        return BP_MCKP_CLOSED;
     outcome = widen(m);
     return outcome == BP_MCKP_OPEN && last ? last_resort(m) : outcome;
 }
@@ -141,6 +116,7 @@ enum bp_mckp_outcome bp_mckp_search(struct bp_mckp *m)
 {
     struct bp_mckp_work *k = &m->work;
     int64_t below = (k->incumbent - k->root_bound) / FIRST_GAP;
+    k->coarse_known = false;
     for (;;) {
         if (work_left(m) <= 0)
             return BP_MCKP_OPEN;

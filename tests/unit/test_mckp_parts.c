@@ -23,6 +23,7 @@ static bool start(struct bp_mckp *m, uint64_t budget)
     k->budget = (int64_t)(budget - m->min_weight) / m->unit;
     bp_mckp_root(m);
     k->bound = k->root_bound;
+    k->coarse_known = false;
     if (k->incumbent <= k->root_bound)
         return false;
     assert_int_equal(bp_mckp_core_gather(m), BP_MCKP_CLOSED);
@@ -129,7 +130,7 @@ static void lists_alone_are_exact(void **state)
 static void lists_of_few_states_improve_plan_and_bound(void **state)
 {
     (void)state;
-    match(narrow_lists, true, SHARE(120));
+    match(narrow_lists, true, SHARE(60));
 }
 
 static void the_dense_program_gives_up_at_its_limit(void **state)
@@ -155,7 +156,7 @@ static void moves_are_sorted_whatever_their_order(void **state)
 {
     (void)state;
     enum { MOST = 3000 };
-    static struct bp_mckp_move a[MOST], b[MOST];
+    static struct bp_mckp_move a[MOST];
     struct rng g = rng_seed(5);
     for (int round = 0; round < 400; round++) {
         size_t n = (size_t)rng_int(&g, 0, round % 10 == 0 ? MOST : 70);
@@ -163,13 +164,9 @@ static void moves_are_sorted_whatever_their_order(void **state)
             int64_t r = rng_int(&g, 0, round % 3 == 0 ? 5 : 1000000);
             a[i] = (struct bp_mckp_move){round % 7 == 0 ? (int64_t)i : r, 1, i / 3, i};
         }
-        memcpy(b, a, sizeof a);
         bp_mckp_sort_moves(a, n);
         for (size_t i = 1; i < n; i++)
             assert_true(a[i - 1].r < a[i].r || (a[i - 1].r == a[i].r && a[i - 1].item < a[i].item));
-        size_t first = n < 65 ? n : 65;
-        bp_mckp_sort_smallest(b, n, first);
-        assert_memory_equal(a, b, first * sizeof *a);
     }
 }
 
