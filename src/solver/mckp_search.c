@@ -16,7 +16,7 @@
 #define SPLIT_WIDTH ((size_t)256)
 
 /* States of a list, at first and at most. */
-#define FIRST_WIDTH ((size_t)32)
+#define FIRST_WIDTH ((size_t)8)
 #define WIDTH_STEP  8
 #define MAX_WIDTH   ((size_t)1 << 17)
 #define DENSE_FROM  ((size_t)16384) /* the dense program is tried after lists of so many */
