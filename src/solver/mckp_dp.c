@@ -1,6 +1,6 @@
 /*
  * The dense fallback: a dynamic program over the weight moved so far, exact, and of a cost that
- * can be limited. It closes what branching cannot: many equal classes, costs on a line.
+ * can be limited. It closes what the lists cannot: many equal classes, costs on a line.
  *
  * Starting from the base plan, a better plan moves the weight along classes in order. After some
  * of them the weight has moved by w at a reduced cost of at least F(w), where F is the fractional
