@@ -1,6 +1,6 @@
 /*
  * The dense fallback: a dynamic program over the weight moved so far, exact, and of a cost that
- * can be limited. It closes what branching cannot: many equal classes, costs on a line.
+ * can be limited. It closes what the lists cannot: many equal classes, costs on a line.
  *
  * Starting from the base plan, a better plan moves the weight along classes in order. After some
  * of them the weight has moved by w at a reduced cost of at least F(w), where F is the fractional
@@ -85,6 +85,39 @@ static bool list_moves(struct bp_mckp *m, struct dp *d)
     }
     bp_mckp_sort_moves(k->move, n);
     d->n_moves = n;
+    return true;
+}
+
+/* Drops from the sorted moves those that cannot be needed: fewer than M moves fit below `gap`, so
+ * of equal dw only the M cheapest matter. *n shrinks; false when memory is out. */
+static bool thin_moves(struct bp_mckp *m, size_t *n, int64_t gap)
+{
+    struct bp_mckp_work *k = &m->work;
+    size_t fit = 0, size = 64, kept = 0;
+    int64_t sum = 0;
+    while (fit < *n && sum + k->move[fit].r < gap)
+        sum += k->move[fit++].r;
+    if (fit == 0)
+        fit = 1;
+    while (size < 4 * *n)
+        size *= 2;
+    if (!bp_mckp_reserve(&k->table, &k->table_cap, 2 * size, sizeof *k->table))
+        return false;
+    for (size_t i = 0; i < size; i++)
+        k->table[2 * i + 1] = 0;
+    for (size_t t = 0; t < *n; t++) {
+        uint64_t dw = (uint64_t)k->move[t].dw;
+        size_t i = (size_t)(dw * UINT64_C(0x9E3779B97F4A7C15) >> 32) & (size - 1);
+        while (k->table[2 * i + 1] != 0 && k->table[2 * i] != dw)
+            i = (i + 1) & (size - 1);
+        k->table[2 * i] = dw;
+        if (k->table[2 * i + 1] < fit) {
+            k->table[2 * i + 1]++;
+            k->move[kept++] = k->move[t];
+        }
+    }
+    k->work += size / 4 + 4 * *n;
+    *n = kept;
     return true;
 }
 
@@ -435,7 +468,7 @@ static bool rows_fit_a_byte(const struct dp *d)
 static enum bp_mckp_outcome plan(struct bp_mckp *m, struct dp *d, bool narrow)
 {
     struct bp_mckp_work *k = &m->work;
-    if (!bp_mckp_thin_moves(m, &d->n_moves, d->gap))
+    if (!thin_moves(m, &d->n_moves, d->gap))
         return BP_MCKP_NOMEM;
     d->unit = 0;
     for (size_t t = 0; t < d->n_moves && d->unit != 1; t++)

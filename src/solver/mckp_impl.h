@@ -1,6 +1,6 @@
 /*
  * Inside the multiple-choice knapsack: what mckp_build.c lays out once and what mckp_root.c,
- * mckp_search.c, mckp_leaf.c, mckp_lists.c and mckp_dp.c do with it for one budget. Only they
+ * mckp_search.c, mckp_lists.c and mckp_dp.c do with it for one budget. Only they
  * include this.
  *
  * Words: an *item* is an undominated candidate of a class, numbered through all classes, within a
@@ -37,15 +37,13 @@ enum bp_mckp_outcome { BP_MCKP_CLOSED, BP_MCKP_OPEN, BP_MCKP_NOMEM };
  * class's base item, which is in the list unless its own reduced cost reaches the gap. */
 struct bp_mckp_core {
     uint32_t n_classes, n;
-    uint32_t *cls;          /* [n_classes] rising */
-    uint32_t *first;        /* [n_classes + 1] into the arrays below */
-    int64_t *w;             /* [n] */
-    int64_t *e;             /* [n] */
-    int64_t *r;             /* [n] reduced cost at the root's lambda, >= 0 */
-    int64_t *now;           /* [n] reduced cost at the node in hand, above its class's least */
-    uint32_t *item;         /* [n] rising within a class */
-    size_t cap;             /* of w, e, r, now, item */
-    int64_t most_w, most_e; /* the largest |w| and |e| at most */
+    uint32_t *cls;   /* [n_classes] rising */
+    uint32_t *first; /* [n_classes + 1] into the arrays below */
+    int64_t *w;      /* [n] */
+    int64_t *e;      /* [n] */
+    int64_t *r;      /* [n] reduced cost at the root's lambda, >= 0 */
+    uint32_t *item;  /* [n] rising within a class */
+    size_t cap;      /* of w, e, r, item */
 };
 
 /* A change of one class away from the node's selection: weight by dw, Lagrangian cost by r >= 0. */
@@ -64,6 +62,14 @@ struct bp_mckp_state {
     int64_t w, r;
 };
 
+/* A partial plan and what no completion of it costs less than. */
+struct bp_mckp_partial {
+    int64_t w, r, bound;
+};
+
+/* Multipliers that the lists are bounded by. */
+#define BP_MCKP_DELTAS 39
+
 struct bp_mckp_list {
     size_t at, n; /* in the arena */
 };
@@ -78,23 +84,6 @@ struct bp_mckp_row {
     uint32_t first, end; /* into work.order */
     int64_t lo;          /* the window's cell that back[at] is for */
     size_t at;
-};
-
-/* A node: classes restricted to item ranges. */
-#define BP_MCKP_MAX_DEPTH 40
-struct bp_mckp_range {
-    uint32_t cls, lo, hi; /* items lo..hi, both included */
-};
-struct bp_mckp_node {
-    int64_t bound, lambda;
-    uint32_t break_class; /* BP_MCKP_NONE: the relaxation has no fractional class */
-    uint32_t n_ranges;
-    struct bp_mckp_range range[BP_MCKP_MAX_DEPTH];
-};
-struct bp_mckp_heap_entry {
-    int64_t bound;
-    uint64_t seq; /* of two equal bounds the older one first */
-    uint32_t node;
 };
 
 /* Everything a query writes. Buffers only grow, so that a warmed-up solver allocates nothing. */
@@ -117,32 +106,24 @@ struct bp_mckp_work {
     uint32_t *stamp; /* [n_classes] all 0 between uses: greedy's closed classes, grouping */
 
     struct bp_mckp_core core;
-    uint32_t *sel; /* [n_classes] per core class: the core item that a node starts from */
+    uint32_t *sel; /* [n_classes] per core class: the core item that a plan starts from */
 
     /* leaves */
     struct bp_mckp_move *move;
     size_t move_cap;
-    uint32_t *move_next; /* [move_next_cap] next move of the same class */
-    size_t move_next_cap;
-    uint32_t *group;
-    size_t group_cap;
     struct bp_mckp_list *list;
     size_t list_cap;
     struct bp_mckp_state *arena;
-    size_t arena_cap, arena_top;
-    int64_t *rest; /* bounds of mckp_lists.c */
+    size_t arena_cap;
+    struct bp_mckp_partial *partial[2];
+    size_t partial_cap[2];
+    bool coarse_known; /* the next, for this budget */
+    int64_t coarse_rest[BP_MCKP_DELTAS];
+    int64_t fine_least; /* what the fine classes cost at least, with the slack that they leave */
+    int64_t *rest;      /* bounds of mckp_lists.c */
     size_t rest_cap;
     uint64_t *table; /* hash table of weight steps */
     size_t table_cap;
-
-    /* nodes */
-    struct bp_mckp_node *node;
-    size_t node_cap;
-    uint32_t *node_free;
-    size_t node_free_cap, n_node_free, n_nodes;
-    struct bp_mckp_heap_entry *heap;
-    size_t heap_cap, n_heap;
-    uint64_t seq;
 
     /* dense dynamic program */
     int64_t *row_a, *row_b;
@@ -289,54 +270,10 @@ void bp_mckp_core_shrink(struct bp_mckp *m);
 /* best = base with work.sel applied. */
 void bp_mckp_keep_selection(struct bp_mckp *m);
 
-/* -- mckp_leaf.c -- */
-
-/* What is left at a node: from the selection work.sel of Lagrangian value `bound` at `lambda`, any
- * set of work.move[0..n_moves), at most one a class, may be applied within `slack` (which may be
- * negative). Value of a set = bound + sum of r + lambda * (slack - sum of dw). */
-struct bp_mckp_leaf {
-    int64_t lambda, slack, bound;
-    size_t n_moves;
-    int64_t step; /* every move changes the weight by a multiple of it; 0 = not known */
-};
-
-/* A small leaf looks at no more than so many of the cheapest moves. */
-#define BP_MCKP_SMALL_MOVES 64
-
-/* Meet in the middle over the few cheapest moves. Improves the incumbent where it can. */
-enum bp_mckp_outcome bp_mckp_leaf_small(struct bp_mckp *m, const struct bp_mckp_leaf *leaf);
-
-/* The same over thousands of moves, of which those that another of equal weight step can stand in
- * for are dropped; at most 2 * max_states states in all. */
-enum bp_mckp_outcome bp_mckp_leaf_big(struct bp_mckp *m, const struct bp_mckp_leaf *leaf,
-                                      size_t max_states);
-
-/* How far a split leaf goes. */
-#define BP_MCKP_SPLIT_FIRST 64
-struct bp_mckp_split {
-    int64_t limit;  /* in: only coarse moves whose r sum up to less are seen */
-    size_t take;    /* in, out: coarse moves to begin with */
-    int64_t rest;   /* out: what the fine classes cost at least, with the slack that they leave */
-    bool too_large; /* out: OPEN for its states, or stopped, not for the limit */
-};
-
-/* The same where most classes are coarse: lists of the coarse ones' subsets and of the others'.
- * Only the others can fill a part of the coarse unit, so that what they leave of it bounds the
- * rest. */
-enum bp_mckp_outcome bp_mckp_leaf_split(struct bp_mckp *m, const struct bp_mckp_leaf *leaf,
-                                        struct bp_mckp_split *split);
-
-/* Drops from the sorted moves those that cannot be needed: fewer than M moves fit below `gap`, so
- * of equal dw only the M cheapest matter. *n shrinks; false when memory is out. */
-bool bp_mckp_thin_moves(struct bp_mckp *m, size_t *n, int64_t gap);
-
 /* -- mckp_sort.c -- */
 
 /* Sorts by r, then class, then item. */
 void bp_mckp_sort_moves(struct bp_mckp_move *move, size_t n);
-
-/* Brings the n_first smallest of n to the front, sorted. */
-void bp_mckp_sort_smallest(struct bp_mckp_move *move, size_t n, size_t n_first);
 
 /* Sorts by value, then i. No NaN. */
 void bp_mckp_sort_keys(struct bp_mckp_key *key, size_t n);
@@ -350,31 +287,14 @@ enum bp_mckp_outcome bp_mckp_dp(struct bp_mckp *m, double max_cells, bool narrow
 
 /* -- mckp_lists.c -- */
 
-/* Dynamic program over lists of partial plans of the core. Gives up after max_work steps. May
- * improve the incumbent. */
-enum bp_mckp_outcome bp_mckp_lists(struct bp_mckp *m, double max_work);
-
-/* -- mckp_node.c -- */
-
-/* The item of the range that minimizes e + lambda * w, the heavier one of two equal. */
-uint32_t bp_mckp_range_argmin(const struct bp_mckp *m, const struct bp_mckp_range *r,
-                              int64_t lambda);
-
-/* Sets bound, lambda and break class of a node. False when it holds no plan within the budget. */
-bool bp_mckp_relax(struct bp_mckp *m, struct bp_mckp_node *x);
-
-/* No node is open. */
-void bp_mckp_clear_nodes(struct bp_mckp *m);
-
-/* Puts a copy of x among the open nodes. OPEN: there are too many. */
-enum bp_mckp_outcome bp_mckp_push(struct bp_mckp *m, const struct bp_mckp_node *x);
-
-/* Takes out the open node of least bound. */
-void bp_mckp_pop(struct bp_mckp *m, struct bp_mckp_node *x);
+/* Dynamic program over lists of partial plans of the core, of at most `width` states each: those of
+ * the best bounds. Improves the incumbent where it can, and work.bound by what was dropped. Gives
+ * up after max_work steps. */
+enum bp_mckp_outcome bp_mckp_lists(struct bp_mckp *m, size_t width, double max_work);
 
 /* -- mckp_search.c -- */
 
-/* Best-first branching over the gathered core. Leaves the proven bound in work.bound. CLOSED: the
+/* Searches below the incumbent of bp_mckp_root. Leaves the proven bound in work.bound. CLOSED: the
  * incumbent is optimal. */
 enum bp_mckp_outcome bp_mckp_search(struct bp_mckp *m);
 

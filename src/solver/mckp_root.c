@@ -108,14 +108,12 @@ void bp_mckp_root(struct bp_mckp *m)
 
 static bool reserve_core(struct bp_mckp_core *core, size_t need)
 {
-    size_t cap_w = core->cap, cap_e = core->cap, cap_r = core->cap, cap_now = core->cap,
-           cap_item = core->cap;
+    size_t cap_w = core->cap, cap_e = core->cap, cap_r = core->cap, cap_item = core->cap;
     if (need <= core->cap)
         return true;
     if (!bp_mckp_reserve(&core->w, &cap_w, need, sizeof *core->w) ||
         !bp_mckp_reserve(&core->e, &cap_e, need, sizeof *core->e) ||
         !bp_mckp_reserve(&core->r, &cap_r, need, sizeof *core->r) ||
-        !bp_mckp_reserve(&core->now, &cap_now, need, sizeof *core->now) ||
         !bp_mckp_reserve(&core->item, &cap_item, need, sizeof *core->item))
         return false;
     core->cap = cap_w;
@@ -180,11 +178,8 @@ static bool gather_class(struct bp_mckp *m, size_t c, const struct sieve *s)
     }
     for (uint32_t i = begin; i < core->n; i++) {
         uint32_t t = core->item[i];
-        int64_t w = core->w[i] = m->w[t] - m->w[base], e = core->e[i] = m->e[t] - m->e[base];
-        int64_t most = w < 0 ? -w : w;
-        core->most_w = most > core->most_w ? most : core->most_w;
-        most = e < 0 ? -e : e;
-        core->most_e = most > core->most_e ? most : core->most_e;
+        core->w[i] = m->w[t] - m->w[base];
+        core->e[i] = m->e[t] - m->e[base];
     }
     core->cls[core->n_classes] = (uint32_t)c;
     core->first[core->n_classes++] = begin;
@@ -240,7 +235,6 @@ enum bp_mckp_outcome bp_mckp_core_gather_split(struct bp_mckp *m, int64_t coarse
                                  (double)coarse_gap * 1.000001 + 65536};
     k->core.n_classes = 0;
     k->core.n = 0;
-    k->core.most_w = k->core.most_e = 0;
     enum bp_mckp_outcome outcome =
         m->index.built ? gather_marked(m, &fine, &coarse) : gather_all(m, &fine, &coarse);
     k->core.first[k->core.n_classes] = k->core.n;

@@ -102,24 +102,6 @@ void bp_mckp_sort_moves(struct bp_mckp_move *move, size_t n)
     quick_sort(move, n, 64);
 }
 
-void bp_mckp_sort_smallest(struct bp_mckp_move *a, size_t n, size_t n_first)
-{
-    struct bp_mckp_move *part = a;
-    size_t left = n, want = n_first;
-    while (left > 3 * want && left > 16) {
-        size_t p = partition(part, left);
-        if (p >= want) {
-            left = p;
-        } else {
-            part += p;
-            left -= p;
-            want -= p;
-        }
-    }
-    size_t sorted = (size_t)(part - a) + left;
-    bp_mckp_sort_moves(a, sorted);
-}
-
 /* ---- keys ---- */
 
 static bool key_before(const struct bp_mckp_key *x, const struct bp_mckp_key *y)

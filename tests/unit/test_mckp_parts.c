@@ -1,6 +1,6 @@
 /*
- * The parts of the exact solver that the search calls on only now and then, each alone against the
- * oracle: the dense program, and the root as one big leaf.
+ * The parts of the exact solver that the search calls on, each alone against the oracle: the dense
+ * program and the lists.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -22,6 +22,8 @@ static bool start(struct bp_mckp *m, uint64_t budget)
     k->max_work = UINT64_MAX;
     k->budget = (int64_t)(budget - m->min_weight) / m->unit;
     bp_mckp_root(m);
+    k->bound = k->root_bound;
+    k->coarse_known = false;
     if (k->incumbent <= k->root_bound)
         return false;
     assert_int_equal(bp_mckp_core_gather(m), BP_MCKP_CLOSED);
@@ -49,28 +51,24 @@ static enum bp_mckp_outcome dense(struct bp_mckp *m)
     return bp_mckp_dp(m, 1e9, false);
 }
 
-/* The root's minimizer and all moves away from it. */
-static enum bp_mckp_outcome big_leaf(struct bp_mckp *m)
+static enum bp_mckp_outcome lists(struct bp_mckp *m)
 {
-    struct bp_mckp_work *k = &m->work;
-    const struct bp_mckp_core *core = &k->core;
-    struct bp_mckp_leaf leaf = {.lambda = k->lambda, .slack = k->slack, .bound = k->root_bound};
-    assert_true(bp_mckp_reserve(&k->move, &k->move_cap, core->n, sizeof *k->move));
-    int64_t e = k->base_e;
-    for (uint32_t q = 0; q < core->n_classes; q++) {
-        uint32_t s = core->first[q];
-        for (uint32_t t = s; t < core->first[q + 1]; t++)
-            s = core->r[t] < core->r[s] ? t : s;
-        k->sel[q] = s;
-        leaf.slack -= core->w[s];
-        e += core->e[s];
-        for (uint32_t t = core->first[q]; t < core->first[q + 1]; t++)
-            if (t != s)
-                k->move[leaf.n_moves++] =
-                    (struct bp_mckp_move){core->r[t] - core->r[s], core->w[t] - core->w[s], q, t};
+    return bp_mckp_lists(m, (size_t)1 << 17, 1e12);
+}
+
+/* Lists of so few states that most plans are lost: what is found and bounded must be true still. */
+static enum bp_mckp_outcome narrow_lists(struct bp_mckp *m)
+{
+    for (size_t width = 1; width < 64; width *= 3) {
+        if (bp_mckp_lists(m, width, 1e12) == BP_MCKP_CLOSED)
+            return BP_MCKP_CLOSED;
+        assert_true(m->work.bound < m->work.incumbent);
+        bp_mckp_core_shrink(m);
     }
-    leaf.bound = e - leaf.lambda * leaf.slack;
-    return bp_mckp_leaf_big(m, &leaf, (size_t)1 << 20);
+    int64_t bound = m->work.bound;
+    enum bp_mckp_outcome outcome = lists(m);
+    assert_true(m->work.incumbent >= bound);
+    return outcome;
 }
 
 static void match(enum bp_mckp_outcome (*part)(struct bp_mckp *), bool must_close, int n_instances)
@@ -123,10 +121,16 @@ static void the_narrow_dense_program_only_improves_the_plan(void **state)
     match(narrow_then_dense, true, SHARE(48));
 }
 
-static void a_closed_big_leaf_is_exact(void **state)
+static void lists_alone_are_exact(void **state)
 {
     (void)state;
-    match(big_leaf, false, SHARE(60));
+    match(lists, true, SHARE(120));
+}
+
+static void lists_of_few_states_improve_plan_and_bound(void **state)
+{
+    (void)state;
+    match(narrow_lists, true, SHARE(60));
 }
 
 static void the_dense_program_gives_up_at_its_limit(void **state)
@@ -152,7 +156,7 @@ static void moves_are_sorted_whatever_their_order(void **state)
 {
     (void)state;
     enum { MOST = 3000 };
-    static struct bp_mckp_move a[MOST], b[MOST];
+    static struct bp_mckp_move a[MOST];
     struct rng g = rng_seed(5);
     for (int round = 0; round < 400; round++) {
         size_t n = (size_t)rng_int(&g, 0, round % 10 == 0 ? MOST : 70);
@@ -160,13 +164,9 @@ static void moves_are_sorted_whatever_their_order(void **state)
             int64_t r = rng_int(&g, 0, round % 3 == 0 ? 5 : 1000000);
             a[i] = (struct bp_mckp_move){round % 7 == 0 ? (int64_t)i : r, 1, i / 3, i};
         }
-        memcpy(b, a, sizeof a);
         bp_mckp_sort_moves(a, n);
         for (size_t i = 1; i < n; i++)
             assert_true(a[i - 1].r < a[i].r || (a[i - 1].r == a[i].r && a[i - 1].item < a[i].item));
-        size_t first = n < 65 ? n : 65;
-        bp_mckp_sort_smallest(b, n, first);
-        assert_memory_equal(a, b, first * sizeof *a);
     }
 }
 
@@ -175,7 +175,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_dense_program_alone_is_exact),
         cmocka_unit_test(the_narrow_dense_program_only_improves_the_plan),
-        cmocka_unit_test(a_closed_big_leaf_is_exact),
+        cmocka_unit_test(lists_alone_are_exact),
+        cmocka_unit_test(lists_of_few_states_improve_plan_and_bound),
         cmocka_unit_test(the_dense_program_gives_up_at_its_limit),
         cmocka_unit_test(moves_are_sorted_whatever_their_order),
     };
