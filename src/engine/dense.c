@@ -12,6 +12,10 @@ enum { GRAM_ROWS = 128 };
  * below what would move an orthonormal basis. */
 static const double RIDGE = 1e-9;
 
+/* A column whose norm squared is below has nothing in it but rounding, and to scale it up would
+ * leave FP32. */
+static const double NOTHING = 1e-60;
+
 size_t bp_dense_gram_scratch(uint32_t q)
 {
     return (size_t)GRAM_ROWS * q;
@@ -39,7 +43,7 @@ bool bp_dense_whiten(double *G, uint32_t q, double *scale)
     for (uint32_t i = 0; i < q; i++) {
         if (!isfinite(G[i * q + i]))
             return false;
-        scale[i] = G[i * q + i] > 0.0 ? 1.0 / sqrt(G[i * q + i]) : 1.0;
+        scale[i] = G[i * q + i] > NOTHING ? 1.0 / sqrt(G[i * q + i]) : 1.0;
     }
     for (uint32_t i = 0; i < q; i++) {
         for (uint32_t j = 0; j < q; j++)

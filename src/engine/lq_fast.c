@@ -386,12 +386,26 @@ static enum bp_status run_init(struct run *run, bool portable)
 /* What a trajectory leaves: the last iterate in U, V, one that seemed best before it, errors as
  * seen within the iterations. */
 struct outcome {
-    uint32_t ran, last; /* iterations; number of the one in U, V */
+    uint32_t ran, last; /* iterations; number of the one in U, V, 0 = none but the first */
     double first_error;
     double best_error; /* of best_U, best_V, INFINITY = none but the first */
     uint32_t best;
 };
 
+/* The trajectory ends with iteration t, and what is in U, V is not to be kept: the best iterate
+ * before takes its place. */
+static enum bp_status end_with_best(struct run *run, uint32_t t, struct outcome *out)
+{
+    swap(&run->w->U, &run->w->best_U);
+    swap(&run->w->V, &run->w->best_V);
+    out->ran = t;
+    out->last = out->best;
+    out->best_error = INFINITY;
+    return BP_OK;
+}
+
+/* Where numbers leave their range (L that fits W to the last bit leaves nothing to go by) what was
+ * found until then counts. */
 static enum bp_status iterate(struct run *run, uint32_t T, struct outcome *out)
 {
     struct bp_lq_fast_work *w = run->w;
@@ -403,7 +417,7 @@ static enum bp_status iterate(struct run *run, uint32_t T, struct outcome *out)
         double error;
         BP_TRY(pass(run, eta, &error));
         if (!isfinite(error))
-            return bp_fail(run->err, BP_ERR_FAILED, "the error left the range of numbers");
+            return end_with_best(run, t, out);
         damping *= error > last ? DAMPING : 1.0f;
         last = error;
         const float *U = w->U, *V = w->V;
@@ -417,15 +431,10 @@ static enum bp_status iterate(struct run *run, uint32_t T, struct outcome *out)
             U = w->best_U;
             V = w->best_V;
         } else if (run->config.b0 == 2 && error > out->best_error) {
-            swap(&w->U, &w->best_U);
-            swap(&w->V, &w->best_V);
-            out->ran = t;
-            out->last = out->best;
-            out->best_error = INFINITY;
-            return BP_OK;
+            return end_with_best(run, t, out);
         }
         if (!advance(run, U, V, eta))
-            return bp_fail(run->err, BP_ERR_FAILED, "the iteration left the range of numbers");
+            return end_with_best(run, t, out);
     }
     out->ran = out->last = T;
     return BP_OK;
@@ -574,7 +583,8 @@ enum bp_status bp_lq_fast_decompose(struct bp_lq_fast_work *w, const struct bp_l
     if (T > 1) {
         BP_TRY(run_init(&run, options->portable));
         BP_TRY(iterate(&run, T, &out));
-        BP_TRY(consider(&run, KEPT_LAST, out.last, 0.0, configs, n, results, kept));
+        if (out.last > 0)
+            BP_TRY(consider(&run, KEPT_LAST, out.last, 0.0, configs, n, results, kept));
         BP_TRY(consider(&run, KEPT_BEST, out.best, out.best_error, configs, n, results, kept));
     }
     const double first = out.first_error < BF16_FLOOR * start->norm
