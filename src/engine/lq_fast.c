@@ -37,10 +37,10 @@ struct room {
 struct bp_lq_fast_work {
     uint64_t d_max, k_max;
     uint32_t ld_max;
-    float *U, *best_U, *Y;           /* [d_max * ld_max] */
-    float *V, *best_V, *A;           /* [k_max * ld_max] */
-    float *L2;                       /* [k_max * ld_max]; L1 lies in Y */
-    double *scratch;                 /* bp_dense_gram_scratch(ld_max) */
+    float *U, *best_U, *Y;   /* [d_max * ld_max] */
+    float *V, *best_V, *A;   /* [k_max * ld_max] */
+    float *L2;               /* [k_max * ld_max]; L1 lies in Y */
+    double *scratch, *eigen; /* bp_dense_gram_scratch(ld_max), bp_dense_eigen_scratch(ld_max) */
     double *gram, *square, *vectors; /* [ld_max * ld_max] */
     double *values;                  /* [ld_max] */
     float *G, *X, *M;                /* [ld_max * ld_max] */
@@ -108,6 +108,7 @@ enum bp_status bp_lq_fast_work_new(uint64_t d_max, uint64_t k_max, uint32_t r_ma
     for (size_t i = 0; i < 4; i++)
         ok = (*wide[i] = bp_alloc_zero(k_max * ld, sizeof(float))) && ok;
     ok = (w->scratch = bp_alloc(bp_dense_gram_scratch(ld), sizeof(double))) && ok;
+    ok = (w->eigen = bp_alloc(bp_dense_eigen_scratch(ld), sizeof(double))) && ok;
     ok = (w->values = bp_alloc(ld, sizeof(double))) && ok;
     if (!ok) {
         bp_lq_fast_work_free(w);
@@ -120,11 +121,11 @@ enum bp_status bp_lq_fast_work_new(uint64_t d_max, uint64_t k_max, uint32_t r_ma
 struct bp_lq_fast_work *bp_lq_fast_work_free(struct bp_lq_fast_work *w)
 {
     if (w) {
-        void *const all[] = {w->U,        w->best_U,     w->Y,        w->V,        w->best_V,
-                             w->A,        w->L2,         w->scratch,  w->gram,     w->square,
-                             w->vectors,  w->values,     w->G,        w->X,        w->M,
-                             w->V1.p,     w->V2.p,       w->rows_U.p, w->rows_Y.p, w->packed.p,
-                             w->maxima.p, w->choosing.p, w->value.p,  w->Z.p};
+        void *const all[] = {w->U,        w->best_U,   w->Y,          w->V,        w->best_V,
+                             w->A,        w->L2,       w->scratch,    w->eigen,    w->gram,
+                             w->square,   w->vectors,  w->values,     w->G,        w->X,
+                             w->M,        w->V1.p,     w->V2.p,       w->rows_U.p, w->rows_Y.p,
+                             w->packed.p, w->maxima.p, w->choosing.p, w->value.p,  w->Z.p};
         for (size_t i = 0; i < sizeof all / sizeof all[0]; i++)
             free(all[i]);
         free(w);
@@ -309,7 +310,7 @@ static bool advance(struct run *run, const float *old_U, const float *old_V, flo
     bp_dense_square_nn(w->square, w->gram, q, w->vectors);
     bp_dense_square_tn(w->gram, w->vectors, q, w->square);
     if (q > r) { /* the r leading directions to the front */
-        if (!bp_dense_eigen(w->square, q, w->values))
+        if (!bp_dense_eigen(w->square, q, w->eigen, w->values))
             return false;
         bp_dense_square_nn(w->gram, w->square, q, w->vectors);
         memcpy(w->gram, w->vectors, square * sizeof *w->gram);
@@ -450,7 +451,7 @@ static bool balance(struct run *run, const float *U, const float *V)
     const uint64_t d = run->m->d, k = run->m->k;
     const uint32_t r = start->r, ld = run->ld;
     bp_dense_gram(V, k, r, ld, w->scratch, w->square);
-    if (!bp_dense_eigen(w->square, r, w->values))
+    if (!bp_dense_eigen(w->square, r, w->eigen, w->values))
         return false;
     to_float(w->square, (size_t)r * r, 1.0, w->X);
     bp_dense_times(V, k, ld, r, w->X, r, r, w->A);

@@ -245,7 +245,8 @@ static void eigenvectors_come_with_falling_values(void **state)
     double GX[COLUMNS * COLUMNS];
     bp_dense_gram(Y.p, ROWS, COLUMNS, WIDTH, scratch, G);
     memcpy(X, G, sizeof X);
-    assert_true(bp_dense_eigen(X, COLUMNS, w));
+    double *room = malloc(bp_dense_eigen_scratch(COLUMNS) * sizeof *room);
+    assert_true(room && bp_dense_eigen(X, COLUMNS, room, w));
     bp_dense_square_nn(G, X, COLUMNS, GX);
     for (int j = 0; j < COLUMNS; j++) {
         assert_true(j == 0 || w[j] <= w[j - 1]);
@@ -253,7 +254,8 @@ static void eigenvectors_come_with_falling_values(void **state)
             assert_true(fabs(GX[i * COLUMNS + j] - w[j] * X[i * COLUMNS + j]) < 1e-10 * w[0]);
     }
     X[0] = INFINITY;
-    assert_false(bp_dense_eigen(X, COLUMNS, w));
+    assert_false(bp_dense_eigen(X, COLUMNS, room, w));
+    free(room);
     free(Y.p);
 }
 
