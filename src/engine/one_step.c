@@ -89,6 +89,18 @@ static uint64_t common_multiple(uint64_t a, uint64_t b, uint64_t most)
     return bp_mul_u64(a / x, b, &product) && product < most ? product : most;
 }
 
+/* Elements of a panel: whole units. Of whole tiles too where twice the size makes it so (columns an
+ * odd multiple of 128): a tile that two panels share is computed for both. */
+static uint64_t panel_size(const struct job *job, uint64_t unit)
+{
+    const uint64_t tile = job->r ? job->tile_rows * job->matrix->k : 1;
+    const uint64_t wanted = tile < PANEL ? PANEL : tile;
+    const uint64_t both = common_multiple(unit, tile, job->n_elems);
+    const uint64_t step = both <= 2 * wanted ? both : unit;
+    const uint64_t panel = ceil_div(wanted, step) * step;
+    return panel < job->n_elems ? panel : job->n_elems;
+}
+
 /* Sorts the configs and lays out what they need. The chunks of a config depend on it alone. */
 static void lay_out(struct job *job, const struct bp_config *configs)
 {
@@ -101,10 +113,7 @@ static void lay_out(struct job *job, const struct bp_config *configs)
     }
     qsort(job->entries, job->n, sizeof *job->entries, compare_entries);
     job->tile_rows = job->matrix->d < TILE_ROWS ? job->matrix->d : TILE_ROWS;
-    uint64_t wanted = job->r ? job->tile_rows * job->matrix->k : 1;
-    wanted = wanted < PANEL ? PANEL : wanted;
-    job->panel = ceil_div(wanted, unit) * unit;
-    job->panel = job->panel < job->n_elems ? job->panel : job->n_elems;
+    job->panel = panel_size(job, unit);
     job->n_panels = ceil_div(job->n_elems, job->panel);
     job->sums_a_panel = (size_t)ceil_div(job->panel, CHUNK);
     size_t at = 0;
