@@ -138,8 +138,10 @@ static bool desk_init(const struct job *job, struct desk *desk)
     size_t maxima = 0, blocks = (size_t)ceil_div(job->panel, job->sizes[0].B0);
     for (size_t s = 0; s < job->n_sizes; s++)
         maxima += (size_t)ceil_div(job->panel, job->sizes[s].B0);
-    /* A panel may begin and end within a tile. */
-    uint64_t rows = job->panel / job->matrix->k + 2 * job->tile_rows + 1;
+    const uint64_t tile = job->tile_rows * job->matrix->k;
+    /* Unless panels are whole tiles, one may begin and end within a tile. */
+    uint64_t rows = job->panel / job->matrix->k;
+    rows += job->panel % tile == 0 ? 0 : 2 * job->tile_rows + 1;
     rows = rows < job->matrix->d ? rows : job->matrix->d;
     desk->Z = job->r ? bp_alloc(rows * job->matrix->k, sizeof *desk->Z) : NULL;
     desk->maxima = bp_alloc(maxima, sizeof *desk->maxima);
