@@ -12,6 +12,10 @@ enum { GRAM_ROWS = 128 };
  * below what would move an orthonormal basis. */
 static const double RIDGE = 1e-9;
 
+/* A column whose norm squared is below has nothing in it but rounding, and to scale it up would
+ * leave FP32. */
+static const double NOTHING = 1e-60;
+
 size_t bp_dense_gram_scratch(uint32_t q)
 {
     return (size_t)GRAM_ROWS * q;
@@ -34,12 +38,19 @@ void bp_dense_gram(const float *Y, uint64_t rows, uint32_t q, uint32_t ld, doubl
             G[i * q + j] = G[j * q + i];
 }
 
+static void swap_doubles(double *a, double *b)
+{
+    const double t = *a;
+    *a = *b;
+    *b = t;
+}
+
 bool bp_dense_whiten(double *G, uint32_t q, double *scale)
 {
     for (uint32_t i = 0; i < q; i++) {
         if (!isfinite(G[i * q + i]))
             return false;
-        scale[i] = G[i * q + i] > 0.0 ? 1.0 / sqrt(G[i * q + i]) : 1.0;
+        scale[i] = G[i * q + i] > NOTHING ? 1.0 / sqrt(G[i * q + i]) : 1.0;
     }
     for (uint32_t i = 0; i < q; i++) {
         for (uint32_t j = 0; j < q; j++)
@@ -57,24 +68,41 @@ bool bp_dense_whiten(double *G, uint32_t q, double *scale)
     return true;
 }
 
-bool bp_dense_eigen(double *G, uint32_t q, double *w)
+/* What dsyevd asks for: so many doubles, and behind them integers. */
+static size_t eigen_doubles(uint32_t q)
 {
-    for (uint32_t i = 0; i < q * q; i++)
+    return 1 + 6 * (size_t)q + 2 * (size_t)q * q;
+}
+
+static size_t eigen_integers(uint32_t q)
+{
+    return 3 + 5 * (size_t)q;
+}
+
+size_t bp_dense_eigen_scratch(uint32_t q)
+{
+    return eigen_doubles(q) + eigen_integers(q) * sizeof(lapack_int) / sizeof(double) + 1;
+}
+
+bool bp_dense_eigen(double *G, uint32_t q, double *scratch, double *w)
+{
+    const size_t n = eigen_doubles(q);
+    for (size_t i = 0; i < (size_t)q * q; i++)
         if (!isfinite(G[i]))
             return false;
-    /* Rising values, one vector a column. */
-    if (LAPACKE_dsyev(LAPACK_ROW_MAJOR, 'V', 'U', (lapack_int)q, G, (lapack_int)q, w) != 0)
+    /* Rising values; the vectors are LAPACK's columns, which are rows here. */
+    if (LAPACKE_dsyevd_work(LAPACK_COL_MAJOR, 'V', 'L', (lapack_int)q, G, (lapack_int)q, w, scratch,
+                            (lapack_int)n, (lapack_int *)(void *)(scratch + n),
+                            (lapack_int)eigen_integers(q)) != 0)
         return false;
-    for (uint32_t a = 0, b = q - 1; a < b; a++, b--) {
-        double t = w[a];
-        w[a] = w[b];
-        w[b] = t;
-        for (uint32_t i = 0; i < q; i++) {
-            t = G[i * q + a];
-            G[i * q + a] = G[i * q + b];
-            G[i * q + b] = t;
-        }
-    }
+    for (uint32_t a = 0, b = q - 1; a < b; a++, b--)
+        swap_doubles(&w[a], &w[b]);
+    for (uint32_t i = 0; i < q; i++)
+        for (uint32_t j = 0; j < i; j++)
+            swap_doubles(&G[i * q + j], &G[j * q + i]);
+    for (uint32_t i = 0; i < q; i++)
+        for (uint32_t a = 0, b = q - 1; a < b; a++, b--)
+            swap_doubles(&G[i * q + a], &G[i * q + b]);
     return true;
 }
 

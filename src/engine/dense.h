@@ -19,12 +19,16 @@ void bp_dense_gram(const float *Y, uint64_t rows, uint32_t q, uint32_t ld, doubl
 
 /* Replaces G = Y'Y [q * q] by the upper triangular X such that Y X has orthonormal columns
  * (CholeskyQR; a ridge of 1e-9 of the diagonal keeps columns that depend on others, or are zero,
- * below norm 1). `scale` [q] is scratch. False when G is not finite. */
+ * below norm 1, and columns of norm below 1e-30 count as zero: X stays in FP32's range). `scale`
+ * [q] is scratch. False when G is not finite. */
 bool bp_dense_whiten(double *G, uint32_t q, double *scale);
 
+/* Doubles that bp_dense_eigen needs as scratch. */
+size_t bp_dense_eigen_scratch(uint32_t q);
+
 /* Replaces the symmetric G [q * q] by its eigenvectors, one a column, and gives their values w [q],
- * falling. False when they cannot be found (G not finite). */
-bool bp_dense_eigen(double *G, uint32_t q, double *w);
+ * falling. Allocates nothing. False when they cannot be found (G not finite). */
+bool bp_dense_eigen(double *G, uint32_t q, double *scratch, double *w);
 
 /* C [q * q] = A' B and A B, all [q * q] double. */
 void bp_dense_square_tn(const double *A, const double *B, uint32_t q, double *C);

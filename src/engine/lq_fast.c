@@ -37,10 +37,10 @@ struct room {
 struct bp_lq_fast_work {
     uint64_t d_max, k_max;
     uint32_t ld_max;
-    float *U, *best_U, *Y;           /* [d_max * ld_max] */
-    float *V, *best_V, *A;           /* [k_max * ld_max] */
-    float *L2;                       /* [k_max * ld_max]; L1 lies in Y */
-    double *scratch;                 /* bp_dense_gram_scratch(ld_max) */
+    float *U, *best_U, *Y;   /* [d_max * ld_max] */
+    float *V, *best_V, *A;   /* [k_max * ld_max] */
+    float *L2;               /* [k_max * ld_max]; L1 lies in Y */
+    double *scratch, *eigen; /* bp_dense_gram_scratch(ld_max), bp_dense_eigen_scratch(ld_max) */
     double *gram, *square, *vectors; /* [ld_max * ld_max] */
     double *values;                  /* [ld_max] */
     float *G, *X, *M;                /* [ld_max * ld_max] */
@@ -108,6 +108,7 @@ enum bp_status bp_lq_fast_work_new(uint64_t d_max, uint64_t k_max, uint32_t r_ma
     for (size_t i = 0; i < 4; i++)
         ok = (*wide[i] = bp_alloc_zero(k_max * ld, sizeof(float))) && ok;
     ok = (w->scratch = bp_alloc(bp_dense_gram_scratch(ld), sizeof(double))) && ok;
+    ok = (w->eigen = bp_alloc(bp_dense_eigen_scratch(ld), sizeof(double))) && ok;
     ok = (w->values = bp_alloc(ld, sizeof(double))) && ok;
     if (!ok) {
         bp_lq_fast_work_free(w);
@@ -120,11 +121,11 @@ enum bp_status bp_lq_fast_work_new(uint64_t d_max, uint64_t k_max, uint32_t r_ma
 struct bp_lq_fast_work *bp_lq_fast_work_free(struct bp_lq_fast_work *w)
 {
     if (w) {
-        void *const all[] = {w->U,        w->best_U,     w->Y,        w->V,        w->best_V,
-                             w->A,        w->L2,         w->scratch,  w->gram,     w->square,
-                             w->vectors,  w->values,     w->G,        w->X,        w->M,
-                             w->V1.p,     w->V2.p,       w->rows_U.p, w->rows_Y.p, w->packed.p,
-                             w->maxima.p, w->choosing.p, w->value.p,  w->Z.p};
+        void *const all[] = {w->U,        w->best_U,   w->Y,          w->V,        w->best_V,
+                             w->A,        w->L2,       w->scratch,    w->eigen,    w->gram,
+                             w->square,   w->vectors,  w->values,     w->G,        w->X,
+                             w->M,        w->V1.p,     w->V2.p,       w->rows_U.p, w->rows_Y.p,
+                             w->packed.p, w->maxima.p, w->choosing.p, w->value.p,  w->Z.p};
         for (size_t i = 0; i < sizeof all / sizeof all[0]; i++)
             free(all[i]);
         free(w);
@@ -309,7 +310,7 @@ static bool advance(struct run *run, const float *old_U, const float *old_V, flo
     bp_dense_square_nn(w->square, w->gram, q, w->vectors);
     bp_dense_square_tn(w->gram, w->vectors, q, w->square);
     if (q > r) { /* the r leading directions to the front */
-        if (!bp_dense_eigen(w->square, q, w->values))
+        if (!bp_dense_eigen(w->square, q, w->eigen, w->values))
             return false;
         bp_dense_square_nn(w->gram, w->square, q, w->vectors);
         memcpy(w->gram, w->vectors, square * sizeof *w->gram);
@@ -386,12 +387,26 @@ static enum bp_status run_init(struct run *run, bool portable)
 /* What a trajectory leaves: the last iterate in U, V, one that seemed best before it, errors as
  * seen within the iterations. */
 struct outcome {
-    uint32_t ran, last; /* iterations; number of the one in U, V */
+    uint32_t ran, last; /* iterations; number of the one in U, V, 0 = none but the first */
     double first_error;
     double best_error; /* of best_U, best_V, INFINITY = none but the first */
     uint32_t best;
 };
 
+/* The trajectory ends with iteration t, and what is in U, V is not to be kept: the best iterate
+ * before takes its place. */
+static enum bp_status end_with_best(struct run *run, uint32_t t, struct outcome *out)
+{
+    swap(&run->w->U, &run->w->best_U);
+    swap(&run->w->V, &run->w->best_V);
+    out->ran = t;
+    out->last = out->best;
+    out->best_error = INFINITY;
+    return BP_OK;
+}
+
+/* Where numbers leave their range (L that fits W to the last bit leaves nothing to go by) what was
+ * found until then counts. */
 static enum bp_status iterate(struct run *run, uint32_t T, struct outcome *out)
 {
     struct bp_lq_fast_work *w = run->w;
@@ -403,7 +418,7 @@ static enum bp_status iterate(struct run *run, uint32_t T, struct outcome *out)
         double error;
         BP_TRY(pass(run, eta, &error));
         if (!isfinite(error))
-            return bp_fail(run->err, BP_ERR_FAILED, "the error left the range of numbers");
+            return end_with_best(run, t, out);
         damping *= error > last ? DAMPING : 1.0f;
         last = error;
         const float *U = w->U, *V = w->V;
@@ -417,15 +432,10 @@ static enum bp_status iterate(struct run *run, uint32_t T, struct outcome *out)
             U = w->best_U;
             V = w->best_V;
         } else if (run->config.b0 == 2 && error > out->best_error) {
-            swap(&w->U, &w->best_U);
-            swap(&w->V, &w->best_V);
-            out->ran = t;
-            out->last = out->best;
-            out->best_error = INFINITY;
-            return BP_OK;
+            return end_with_best(run, t, out);
         }
         if (!advance(run, U, V, eta))
-            return bp_fail(run->err, BP_ERR_FAILED, "the iteration left the range of numbers");
+            return end_with_best(run, t, out);
     }
     out->ran = out->last = T;
     return BP_OK;
@@ -441,7 +451,7 @@ static bool balance(struct run *run, const float *U, const float *V)
     const uint64_t d = run->m->d, k = run->m->k;
     const uint32_t r = start->r, ld = run->ld;
     bp_dense_gram(V, k, r, ld, w->scratch, w->square);
-    if (!bp_dense_eigen(w->square, r, w->values))
+    if (!bp_dense_eigen(w->square, r, w->eigen, w->values))
         return false;
     to_float(w->square, (size_t)r * r, 1.0, w->X);
     bp_dense_times(V, k, ld, r, w->X, r, r, w->A);
@@ -574,7 +584,8 @@ enum bp_status bp_lq_fast_decompose(struct bp_lq_fast_work *w, const struct bp_l
     if (T > 1) {
         BP_TRY(run_init(&run, options->portable));
         BP_TRY(iterate(&run, T, &out));
-        BP_TRY(consider(&run, KEPT_LAST, out.last, 0.0, configs, n, results, kept));
+        if (out.last > 0)
+            BP_TRY(consider(&run, KEPT_LAST, out.last, 0.0, configs, n, results, kept));
         BP_TRY(consider(&run, KEPT_BEST, out.best, out.best_error, configs, n, results, kept));
     }
     const double first = out.first_error < BF16_FLOOR * start->norm

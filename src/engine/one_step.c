@@ -89,6 +89,18 @@ static uint64_t common_multiple(uint64_t a, uint64_t b, uint64_t most)
     return bp_mul_u64(a / x, b, &product) && product < most ? product : most;
 }
 
+/* Elements of a panel: whole units. Of whole tiles too where twice the size makes it so (columns an
+ * odd multiple of 128): a tile that two panels share is computed for both. */
+static uint64_t panel_size(const struct job *job, uint64_t unit)
+{
+    const uint64_t tile = job->r ? job->tile_rows * job->matrix->k : 1;
+    const uint64_t wanted = tile < PANEL ? PANEL : tile;
+    const uint64_t both = common_multiple(unit, tile, job->n_elems);
+    const uint64_t step = both <= 2 * wanted ? both : unit;
+    const uint64_t panel = ceil_div(wanted, step) * step;
+    return panel < job->n_elems ? panel : job->n_elems;
+}
+
 /* Sorts the configs and lays out what they need. The chunks of a config depend on it alone. */
 static void lay_out(struct job *job, const struct bp_config *configs)
 {
@@ -101,10 +113,7 @@ static void lay_out(struct job *job, const struct bp_config *configs)
     }
     qsort(job->entries, job->n, sizeof *job->entries, compare_entries);
     job->tile_rows = job->matrix->d < TILE_ROWS ? job->matrix->d : TILE_ROWS;
-    uint64_t wanted = job->r ? job->tile_rows * job->matrix->k : 1;
-    wanted = wanted < PANEL ? PANEL : wanted;
-    job->panel = ceil_div(wanted, unit) * unit;
-    job->panel = job->panel < job->n_elems ? job->panel : job->n_elems;
+    job->panel = panel_size(job, unit);
     job->n_panels = ceil_div(job->n_elems, job->panel);
     job->sums_a_panel = (size_t)ceil_div(job->panel, CHUNK);
     size_t at = 0;
@@ -129,8 +138,10 @@ static bool desk_init(const struct job *job, struct desk *desk)
     size_t maxima = 0, blocks = (size_t)ceil_div(job->panel, job->sizes[0].B0);
     for (size_t s = 0; s < job->n_sizes; s++)
         maxima += (size_t)ceil_div(job->panel, job->sizes[s].B0);
-    /* A panel may begin and end within a tile. */
-    uint64_t rows = job->panel / job->matrix->k + 2 * job->tile_rows + 1;
+    const uint64_t tile = job->tile_rows * job->matrix->k;
+    /* Unless panels are whole tiles, one may begin and end within a tile. */
+    uint64_t rows = job->panel / job->matrix->k;
+    rows += job->panel % tile == 0 ? 0 : 2 * job->tile_rows + 1;
     rows = rows < job->matrix->d ? rows : job->matrix->d;
     desk->Z = job->r ? bp_alloc(rows * job->matrix->k, sizeof *desk->Z) : NULL;
     desk->maxima = bp_alloc(maxima, sizeof *desk->maxima);

@@ -18,9 +18,9 @@
 
 /* error [n] of the configs, threads >= 1; L1 [d * r], L2 [r * k], or NULL with r = 0 for W itself;
  * watch may be NULL, and is told how much is done as if configs came one after the other. Memory:
- * a few panels of about 64 Ki elements or 16 rows a thread, whatever d; only configs whose groups
- * have no small common multiple make a panel of the whole matrix. BP_ERR_NOMEM; BP_ERR_FAILED when
- * numbers left FP32's range; BP_STOPPED. */
+ * panels of 64 Ki elements or, where rows are long, up to 260 rows a thread, whatever d; only
+ * configs whose groups have no small common multiple make a panel of the whole matrix.
+ * BP_ERR_NOMEM; BP_ERR_FAILED when numbers left FP32's range; BP_STOPPED. */
 enum bp_status bp_one_step(const struct bp_lq_matrix *matrix, const float *L1, const float *L2,
                            uint32_t r, const struct bp_config *configs, size_t n, unsigned threads,
                            const struct bp_backend_watch *watch, double *error, struct bp_err *err);

@@ -181,7 +181,8 @@ enum bp_status bp_table_writer_open(const struct bp_table *table, struct bp_tabl
                                     struct bp_err *err);
 
 /* Fills row i, which may have been filled before: its marks go first and come last, so that no mark
- * ever stands at a number of another stage. Threads may fill different rows at once. */
+ * ever stands at a number of another stage, not even after a power cut: all before them (of a table
+ * without marks, all before the errors) is synced. Threads may fill different rows at once. */
 enum bp_status bp_table_writer_put(struct bp_table_writer *writer, size_t i,
                                    const struct bp_table_row *row, struct bp_err *err);
 

@@ -267,6 +267,15 @@ enum bp_status bp_table_writer_open(const struct bp_table *t, struct bp_table_wr
     return BP_OK;
 }
 
+/* Puts on the disk what was written so far: a power cut must not leave what counts a row as whole
+ * without the row. A few milliseconds, where a row takes tenths of a second and more. */
+static enum bp_status settle(const struct bp_table_writer *w, struct bp_err *err)
+{
+    if (fdatasync(w->fd) == 0 || errno == EINVAL)
+        return BP_OK;
+    return bp_fail(err, BP_ERR_FAILED, "%s: cannot be written: %s", w->path, strerror(errno));
+}
+
 enum bp_status bp_table_writer_put(struct bp_table_writer *w, size_t i,
                                    const struct bp_table_row *row, struct bp_err *err)
 {
@@ -281,10 +290,16 @@ enum bp_status bp_table_writer_put(struct bp_table_writer *w, size_t i,
         w->offset[BASELINE] + i * BP_N_BASELINES * sizeof *row->baseline_error, err));
     BP_TRY(bp_pwrite_all(w->fd, w->path, &row->norm, sizeof row->norm,
                          w->offset[NORM] + i * sizeof row->norm, err));
-    /* Last: a row whose errors are all there is whole, or has come as far as its marks say. */
+    /* What counts comes last: without marks a row whose errors are all there is whole, with marks
+     * it has come as far as they say. */
+    if (!w->no_marks)
+        BP_TRY(settle(w, err));
     BP_TRY(bp_pwrite_all(w->fd, w->path, row->error, C * sizeof *row->error,
                          w->offset[ERROR] + i * C * sizeof *row->error, err));
-    return w->no_marks ? bp_pwrite_all(w->fd, w->path, row->stage, C, marks, err) : BP_OK;
+    if (!w->no_marks)
+        return BP_OK;
+    BP_TRY(settle(w, err));
+    return bp_pwrite_all(w->fd, w->path, row->stage, C, marks, err);
 }
 
 enum bp_status bp_table_writer_close(struct bp_table_writer *w, struct bp_err *err)

@@ -37,6 +37,7 @@ struct bp_job {
     struct bp_err err;
 
     /* The thread's own. */
+    double read_s, read_at_s; /* what the last reading of the table took, and when it ended */
     size_t rows_told;
     enum bp_measure_phase phase_told;
     bool told_once;
@@ -49,28 +50,33 @@ static double now_s(void)
     return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
 }
 
+/* Reading the table anew takes at most this part of the time: one of 45,000 matrices takes longer
+ * to read than a matrix to measure. */
+enum { READING_SHARE = 20 };
+
 /* The table as it is on disk now. What cannot be read just now comes with the next row. */
-static struct bp_source *read_table(const struct bp_job *job)
+static struct bp_source *read_table(struct bp_job *job)
 {
     struct bp_table *table;
-    struct bp_source *source;
+    struct bp_source *source = NULL;
+    const double start_s = now_s();
     if (bp_table_open(job->path, &table, NULL) != BP_OK ||
         bp_source_new(table, &source, NULL) != BP_OK)
-        return NULL;
+        source = NULL;
+    job->read_at_s = now_s();
+    job->read_s = job->read_at_s - start_s;
     return source;
 }
 
-static void tell(struct bp_job *job, struct bp_source *source)
+/* Under the lock. */
+static void take_source(struct bp_job *job, struct bp_source *source)
 {
-    pthread_mutex_lock(&job->lock);
     if (source) {
         bp_source_drop(job->source);
         job->source = source;
     }
     job->changed = true;
     pthread_cond_broadcast(&job->told);
-    pthread_mutex_unlock(&job->lock);
-    bp_worker_nudge(job->worker);
 }
 
 /* After every cell, on the measuring thread. */
@@ -84,15 +90,19 @@ static void show(void *ctx, const struct bp_measure_progress *progress)
     job->progress.matrix = NULL;
     pthread_mutex_unlock(&job->lock);
     struct bp_source *source = NULL;
-    if (!job->told_once || progress->rows_done != job->rows_told ||
-        progress->phase != job->phase_told)
+    const bool soon = now_s() - job->read_at_s < READING_SHARE * job->read_s;
+    if (!job->told_once || progress->phase != job->phase_told ||
+        (progress->rows_done != job->rows_told && !soon))
         source = read_table(job);
     if (source) {
         job->told_once = true;
         job->rows_told = progress->rows_done;
         job->phase_told = progress->phase;
     }
-    tell(job, source);
+    pthread_mutex_lock(&job->lock);
+    take_source(job, source);
+    pthread_mutex_unlock(&job->lock);
+    bp_worker_nudge(job->worker);
 }
 
 static void *measure(void *arg)
@@ -108,8 +118,9 @@ static void *measure(void *arg)
     job->err = err;
     job->progress = progress;
     job->progress.matrix = NULL;
+    take_source(job, source); /* with `done`: whoever sees the end has the whole table to take */
     pthread_mutex_unlock(&job->lock);
-    tell(job, source);
+    bp_worker_nudge(job->worker);
     return NULL;
 }
 

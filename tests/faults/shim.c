@@ -8,7 +8,7 @@
  *   FAULTS_KIND     alloc   memory is asked for: NULL, ENOMEM
  *                   write   write, pwrite to any file but the standard streams: ENOSPC
  *                   short   the same, and the n-th call writes half before the next one fails
- *                   sync    fsync: EIO
+ *                   sync    fsync, fdatasync: EIO
  *                   rename  rename, renameat2, link: EIO
  *                   open    a file is opened for writing: EACCES
  *                   read    a file is opened for reading, read or mapped: EIO
@@ -182,6 +182,13 @@ HOOK(int, fsync, int fd)
     if (FAIL(SYNC))
         return -1;
     return armed == NONE ? REAL(fsync)(fd) : 0; /* thousands of runs need no disk */
+}
+
+HOOK(int, fdatasync, int fd)
+{
+    if (FAIL(SYNC))
+        return -1;
+    return armed == NONE ? REAL(fdatasync)(fd) : 0;
 }
 
 HOOK(int, rename, const char *old, const char *new)

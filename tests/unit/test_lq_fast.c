@@ -269,6 +269,25 @@ static void a_matrix_of_zeros_has_error_zero_and_one_of_a_constant_next_to_none(
     }
 }
 
+/* Columns of the iterate that hold nothing shrink with every step, until scaling them up left FP32
+ * and the whole run with it. */
+static void a_matrix_that_its_low_rank_part_fits_ends_the_iteration_early_and_well(void **state)
+{
+    (void)state;
+    static const uint32_t ranks[] = {1, 4, 16};
+    for (int i = 0; i < 3; i++) {
+        struct setup s = make(32, 64, ranks[i], false);
+        set_all(&s, 0.5f);
+        for (int c = 0; c < N_CONFIGS; c++)
+            for (int portable = 0; portable < 2; portable++) {
+                double error = decompose(&s, configs[c], 100, portable != 0).error;
+                assert_true(error >= 0.0 && error < 1e-9 * bp_lq_norm(&s.matrix));
+                assert_true(recomputed(&s) < 1e-9 * bp_lq_norm(&s.matrix));
+            }
+        done(&s);
+    }
+}
+
 static void numbers_of_extreme_sizes_end_in_finite_parts(void **state)
 {
     (void)state;
@@ -478,6 +497,7 @@ int main(void)
         cmocka_unit_test(the_error_reported_is_that_of_the_parts_handed_over),
         cmocka_unit_test(the_low_rank_parts_are_balanced),
         cmocka_unit_test(a_matrix_of_zeros_has_error_zero_and_one_of_a_constant_next_to_none),
+        cmocka_unit_test(a_matrix_that_its_low_rank_part_fits_ends_the_iteration_early_and_well),
         cmocka_unit_test(numbers_of_extreme_sizes_end_in_finite_parts),
         cmocka_unit_test(ranks_at_and_beyond_the_short_side_leave_nothing),
         cmocka_unit_test(groups_larger_than_the_matrix_are_one_group),
