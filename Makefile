@@ -241,7 +241,10 @@ demo: deps
 	build/bitplan measure build/demo/model -o build/demo/table.safetensors --rank 8 \
 	    --grid b0=2,3,4:b1=2,4:b2=bf16:B0=16,64:B1=16,256 --force
 	build/bitplan solve build/demo/table.safetensors --bits 2.75 -o build/demo/plan.json --force
-	build/bitplan verify build/demo/plan.json --model build/demo/model
+	build/bitplan decompose build/demo/plan.json build/demo/model -o build/demo/decomposed \
+	    --emit hf,packed --force
+	build/bitplan verify build/demo/plan.json --model build/demo/model \
+	    --output build/demo/decomposed
 
 # The shipped sessions anew (sessions/README.md). STORY=DIR names the model of story-656k; without
 # it that one is left as it is.
@@ -418,7 +421,7 @@ clean:
 help:
 	@echo 'make            build/bitplan'
 	@echo 'make run        the workbench on a shipped session (installs missing packages first)'
-	@echo 'make demo       sample a small model, measure it, plan it at 2.75 bits/param'
+	@echo 'make demo       a small model sampled, measured, planned at 2.75 bits/param, decomposed'
 	@echo 'make test       all tests (installs missing packages first)'
 	@echo 'make deps       install the Debian packages that are missing (needs root)'
 	@echo 'make check      unit and golden tests; make check-all: everything but the packages'
