@@ -19,13 +19,13 @@ block() {
 @test "README's first use, word for word" {
     make_model MODEL
     block "$project/README.md" "## A first use on your own model" >commands
-    [ "$(wc -l <commands)" = 2 ]
+    [ "$(wc -l <commands)" = 3 ]
     bitplan() {
         "$BITPLAN" "$@"
     }
     # shellcheck source=/dev/null
     . ./commands
-    works verify plan.json --model MODEL
+    works verify plan.json --model MODEL --output OUT
 }
 
 @test "README's first walk, step by step" {
