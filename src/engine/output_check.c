@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "engine/fisher.h"
+#include "engine/lq.h"
 #include "engine/mem.h"
 #include "engine/model.h"
 #include "engine/parallel.h"
@@ -86,6 +87,8 @@ static enum bp_status form_error(const struct run *run, struct bench *b, enum bp
     struct bp_parts *p = &b->parts;
     BP_TRY(bp_model_read(c->model, run->match[i], b->W, err));
     BP_TRY(bp_output_read(c->reader, e, i, p, err));
+    run->rows[i].norm =
+        bp_lq_norm(&(struct bp_lq_matrix){.W = b->W, .F = b->F, .d = m->d, .k = m->k});
     if (p->r > 0)
         bp_residual(b->W, p->L1, p->L2, m->d, m->k, p->r, b->W);
     run->rows[i].error[e] = bp_weighted_error(b->W, p->Q, b->F, m->d * m->k);
@@ -95,9 +98,10 @@ static enum bp_status form_error(const struct run *run, struct bench *b, enum bp
     return BP_OK;
 }
 
-static bool is_off(double error, double planned, double tolerance)
+bool bp_output_error_off(const struct bp_output_row *row, enum bp_emit form, double tolerance)
 {
-    return !isnan(error) && fabs(error - planned) > tolerance * planned;
+    const double allowed = tolerance * row->planned + BP_OUTPUT_ROUNDING * row->norm;
+    return !isnan(row->error[form]) && fabs(row->error[form] - row->planned) > allowed;
 }
 
 static enum bp_status check_row(void *ctx, size_t i, unsigned worker, struct bp_err *err)
@@ -117,7 +121,7 @@ static enum bp_status check_row(void *ctx, size_t i, unsigned worker, struct bp_
         row->error[e] = NAN;
         if (out->emits >> e & 1)
             BP_TRY(form_error(run, b, (enum bp_emit)e, i, err));
-        row->off |= is_off(row->error[e], row->planned, c->tolerance);
+        row->off |= bp_output_error_off(row, (enum bp_emit)e, c->tolerance);
     }
     if (out->emits >> BP_EMIT_PACKED & 1) {
         row->packed_bits = bp_output_packed_bits(c->reader, i);

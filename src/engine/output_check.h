@@ -26,6 +26,9 @@ struct bp_plan_file;
  */
 #define BP_OUTPUT_TOLERANCE_MEASURED  0.12
 #define BP_OUTPUT_TOLERANCE_ESTIMATED 0.30
+/* Besides, as a share of keeping nothing: what rounding to 16 bits may add to an error that is
+ * nearly 0, as where the rank is the matrix's own. (2^-8)^2. */
+#define BP_OUTPUT_ROUNDING 0x1p-16
 
 /* Matrices that are read at a time, at most: reading waits for the disk more than for processors,
  * and each takes memory by its size. */
@@ -37,11 +40,15 @@ double bp_output_tolerance(const char *effort);
 /* One matrix of an output. */
 struct bp_output_row {
     double planned;           /* the plan's error */
+    double norm;              /* of keeping nothing */
     double error[BP_N_EMITS]; /* of each form as written; NaN for one that is not there */
     uint64_t storage_bits;    /* the plan's */
     uint64_t packed_bits;     /* what the packed form takes, without padding; 0 without it */
     bool off;                 /* an error beyond the tolerance, or another storage */
 };
+
+/* Whether a form's error is beyond the tolerance; one that is not there is not. */
+bool bp_output_error_off(const struct bp_output_row *row, enum bp_emit form, double tolerance);
 
 struct bp_output_check {
     const struct bp_output_reader *reader;

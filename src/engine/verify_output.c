@@ -203,8 +203,7 @@ static enum bp_status judge(const struct check *c, const struct bp_verify_output
                        c->options->dir, bp_printable(name).text, bp_grouped(row->packed_bits).text,
                        bp_grouped(row->storage_bits).text);
     int e = 0;
-    while (isnan(row->error[e]) ||
-           !(fabs(row->error[e] - row->planned) > r->tolerance * row->planned))
+    while (!bp_output_error_off(row, (enum bp_emit)e, r->tolerance))
         e++;
     return bp_fail(err, BP_ERR_MISMATCH,
                    "%s: %s has an error of %s in the %s form, the plan says %s (tolerance %g %%); "
