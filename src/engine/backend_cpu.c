@@ -57,7 +57,7 @@ static size_t group(const struct bp_config *configs, size_t n, struct family *fa
     for (size_t i = 0; i < n; i++) {
         size_t f = 0;
         while (f < n_families && !(families[f].n < BP_N_SCALE_TYPES &&
-                                   bp_lq_fast_same_family(&families[f].configs[0], &configs[i])))
+                                   bp_config_same_family(&families[f].configs[0], &configs[i])))
             f++;
         if (f == n_families)
             families[n_families++].n = 0;

@@ -173,7 +173,7 @@ static enum bp_status batch_init(struct batch *b, const struct cuda *cuda,
     for (size_t i = 0; i < n; i++) {
         size_t j = 0;
         while (j < b->n_jobs && (b->jobs[j].n_b2 == BP_N_SCALE_TYPES ||
-                                 !bp_lq_fast_same_family(&b->families[j], &configs[i])))
+                                 !bp_config_same_family(&b->families[j], &configs[i])))
             j++;
         if (j == b->n_jobs) {
             b->families[b->n_jobs++] = configs[i];

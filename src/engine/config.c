@@ -53,7 +53,12 @@ bool bp_config_valid(const struct bp_config *c)
 
 bool bp_config_equal(const struct bp_config *a, const struct bp_config *b)
 {
-    return a->b0 == b->b0 && a->b1 == b->b1 && a->b2 == b->b2 && a->B0 == b->B0 && a->B1 == b->B1;
+    return bp_config_same_family(a, b) && a->b2 == b->b2;
+}
+
+bool bp_config_same_family(const struct bp_config *a, const struct bp_config *b)
+{
+    return a->b0 == b->b0 && a->b1 == b->b1 && a->B0 == b->B0 && a->B1 == b->B1;
 }
 
 char *bp_config_format(const struct bp_config *c, char text[BP_CONFIG_TEXT])

@@ -46,6 +46,8 @@ struct bp_config {
 /* True when every field is one that the quantizer knows. */
 bool bp_config_valid(const struct bp_config *c);
 bool bp_config_equal(const struct bp_config *a, const struct bp_config *b);
+/* True when two differ in b2 at most: a family, which is iterated once. */
+bool bp_config_same_family(const struct bp_config *a, const struct bp_config *b);
 
 enum { BP_CONFIG_TEXT = 40 };
 

@@ -1,9 +1,8 @@
 #include "engine/low_rank.h"
 
-#include "engine/config.h"
 #include "engine/svd.h"
 
-static const struct bp_config NF8 = {8, 8, BP_SCALE_FP32, 64, 256};
+const struct bp_config bp_low_rank_nf8 = {8, 8, BP_SCALE_FP32, 64, 256};
 
 bool bp_low_rank_precision_valid(uint64_t precision)
 {
@@ -20,8 +19,8 @@ uint64_t bp_low_rank_bits(uint64_t d, uint64_t k, uint32_t rank, unsigned precis
     const uint64_t r = bp_svd_rank(d, k, rank);
     uint64_t L1 = precision * (d * r), L2 = precision * (r * k);
     if (precision == 8) {
-        bp_config_storage(&NF8, d * r, &L1); /* fits: see the header */
-        bp_config_storage(&NF8, r * k, &L2);
+        bp_config_storage(&bp_low_rank_nf8, d * r, &L1); /* fits: see the header */
+        bp_config_storage(&bp_low_rank_nf8, r * k, &L2);
     }
     return L1 + L2;
 }

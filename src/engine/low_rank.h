@@ -11,8 +11,13 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "engine/config.h"
+
 /* The authors' precision, when nobody says another. */
 enum { BP_LOW_RANK_STANDARD = 16 };
+
+/* How factors are coded in 8 bits. */
+extern const struct bp_config bp_low_rank_nf8;
 
 /* 8, 16 and 32. */
 bool bp_low_rank_precision_valid(uint64_t precision);

@@ -151,11 +151,6 @@ float bp_lq_fast_eta(const struct bp_config *c, uint32_t t, uint32_t T)
     return 1.0f + (first - 1.0f) * (float)(T - 1 - t) / (float)(T - 2);
 }
 
-bool bp_lq_fast_same_family(const struct bp_config *a, const struct bp_config *b)
-{
-    return a->b0 == b->b0 && a->b1 == b->b1 && a->B0 == b->B0 && a->B1 == b->B1;
-}
-
 /* --- one iteration --- */
 
 /* out [rows * ld] = M scaled row by row by D or by 1 / D. */

@@ -52,9 +52,6 @@ struct bp_lq_fast_options {
     const atomic_bool *stop; /* NULL, or asked between panels: BP_STOPPED */
 };
 
-/* True when two configs differ in b2 at most: one family. */
-bool bp_lq_fast_same_family(const struct bp_config *a, const struct bp_config *b);
-
 /* results [n] for the configs of one family, n <= BP_N_SCALE_TYPES. factors: NULL, or, with n == 1,
  * where the parts go. */
 enum bp_status bp_lq_fast_decompose(struct bp_lq_fast_work *work, const struct bp_lq_start *start,

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "engine/json_write.h"
+#include "engine/low_rank.h"
 #include "engine/mem.h"
 #include "engine/nf.h"
 #include "engine/output_forms.h"
@@ -60,7 +61,7 @@ static enum bp_status add_factor(struct bp_output *out, size_t f, const char *ma
     char *name = bp_format("%s%s", matrix, part);
     if (!name)
         return bp_fail_nomem(err);
-    enum bp_status status = add_coded(out, f, name, rows * cols, &bp_config_factor, err);
+    enum bp_status status = add_coded(out, f, name, rows * cols, &bp_low_rank_nf8, err);
     free(name);
     return status;
 }
@@ -102,7 +103,7 @@ static enum bp_status add_codebooks(struct bp_output *out, size_t f, size_t from
     for (size_t i = 0; i < o->n_matrices; i++) {
         const struct bp_outline_matrix *m = &o->matrices[i];
         used[m->config.b0] |= m->file == from;
-        used[bp_config_factor.b0] |= m->file == from && m->r > 0 && o->low_rank_bits == 8;
+        used[bp_low_rank_nf8.b0] |= m->file == from && m->r > 0 && o->low_rank_bits == 8;
     }
     for (unsigned bits = 2; bits <= 8; bits++) {
         const char part[] = {(char)('0' + bits), '\0'};
@@ -321,7 +322,7 @@ static enum bp_status read_factor(const struct bp_output_reader *reader,
     const struct bp_st *st;
     const struct bp_st_tensor *t = bp_output_tensor(reader, place, 0, &st);
     if (bits == 8) {
-        c->scales.config = bp_config_factor;
+        c->scales.config = bp_low_rank_nf8;
         c->scales.n = n;
         BP_TRY(read_coded(reader, place, c, err));
         bp_dequantize(c->codes, &c->scales, L);

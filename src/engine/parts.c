@@ -8,8 +8,6 @@
 #include "engine/narrow.h"
 #include "engine/svd.h"
 
-const struct bp_config bp_config_factor = {8, 8, BP_SCALE_FP32, 64, 256};
-
 enum bp_status bp_low_rank_bits_check(uint64_t bits, struct bp_err *err)
 {
     if (bp_low_rank_precision_valid(bits))
@@ -44,9 +42,9 @@ enum bp_status bp_parts_init(struct bp_parts *p, uint64_t d_max, uint64_t k_max,
     if (status == BP_OK)
         status = coded_init(&p->q, n_max, B0_min, err);
     if (status == BP_OK)
-        status = coded_init(&p->c1, d_max * r_max, bp_config_factor.B0, err);
+        status = coded_init(&p->c1, d_max * r_max, bp_low_rank_nf8.B0, err);
     if (status == BP_OK)
-        status = coded_init(&p->c2, k_max * r_max, bp_config_factor.B0, err);
+        status = coded_init(&p->c2, k_max * r_max, bp_low_rank_nf8.B0, err);
     if (status != BP_OK)
         bp_parts_done(p);
     return status;
@@ -74,7 +72,7 @@ static void round_factor(float *L, uint64_t n, unsigned bits, struct bp_coded *c
     if (bits == 16)
         bp_round_to(L, n, BP_DTYPE_BF16);
     if (bits == 8) {
-        code(L, n, &bp_config_factor, c);
+        code(L, n, &bp_low_rank_nf8, c);
         bp_dequantize(c->codes, &c->scales, L);
     }
 }

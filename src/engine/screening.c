@@ -19,11 +19,6 @@ struct bp_screen {
     struct point *hull; /* [n] the configs by storage, then, in front, the hull's corners */
 };
 
-static bool same_family(const struct bp_config *a, const struct bp_config *b)
-{
-    return a->b0 == b->b0 && a->b1 == b->b1 && a->B0 == b->B0 && a->B1 == b->B1;
-}
-
 enum bp_status bp_screen_new(const struct bp_config *configs, size_t n, struct bp_screen **out,
                              struct bp_err *err)
 {
@@ -42,7 +37,7 @@ enum bp_status bp_screen_new(const struct bp_config *configs, size_t n, struct b
     }
     for (size_t j = 0; j < n; j++) {
         s->family[j] = 0;
-        while (!same_family(&configs[s->family[j]], &configs[j]))
+        while (!bp_config_same_family(&configs[s->family[j]], &configs[j]))
             s->family[j]++;
     }
     *out = s;
