@@ -56,6 +56,19 @@ char *bp_strndup(const char *s, size_t n)
     return copy;
 }
 
+bool bp_names_add(char ***names, size_t *n, const char *name)
+{
+    char **grown = bp_grow(*names, *n + 1, sizeof *grown);
+    if (!grown)
+        return false;
+    *names = grown;
+    grown[*n] = bp_strdup(name);
+    if (!grown[*n])
+        return false;
+    ++*n;
+    return true;
+}
+
 char *bp_format(const char *fmt, ...)
 {
     char *text = NULL;

@@ -27,6 +27,10 @@ void *bp_grow(void *old, size_t n, size_t size);
 char *bp_strdup(const char *s);
 char *bp_strndup(const char *s, size_t n);
 
+/* Appends a copy of `name` to a list on the heap, (*names) [*n]; false when out of memory, and the
+ * list is as it was. */
+bool bp_names_add(char ***names, size_t *n, const char *name);
+
 /* Formatted string on the heap, NULL when out of memory. */
 char *bp_format(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 

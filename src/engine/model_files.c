@@ -267,15 +267,8 @@ static enum bp_status list_safetensors(const char *folder, char ***names, size_t
     for (struct dirent *entry; status == BP_OK && (entry = readdir(dir));) {
         if (entry->d_name[0] == '.' || !has_suffix(entry->d_name, ".safetensors"))
             continue;
-        char **grown = bp_grow(*names, *n + 1, sizeof *grown);
-        if (grown) {
-            *names = grown;
-            grown[*n] = bp_strdup(entry->d_name);
-        }
-        if (!grown || !grown[*n])
+        if (!bp_names_add(names, n, entry->d_name))
             status = bp_fail_nomem(err);
-        else
-            ++*n;
     }
     closedir(dir);
     if (*n)

@@ -189,15 +189,8 @@ static enum bp_status list_others(const struct bp_outline *o, bool all, char ***
     for (struct dirent *entry; status == BP_OK && (entry = readdir(dir));) {
         if (!is_copied(o, entry->d_name, all))
             continue;
-        char **grown = bp_grow(*names, *n + 1, sizeof *grown);
-        if (grown) {
-            *names = grown;
-            grown[*n] = bp_strdup(entry->d_name);
-        }
-        if (!grown || !grown[*n])
+        if (!bp_names_add(names, n, entry->d_name))
             status = bp_fail_nomem(err);
-        else
-            ++*n;
     }
     closedir(dir);
     if (*n)
