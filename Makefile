@@ -382,6 +382,7 @@ bench-measure: $(BENCH_MEASURE)
 # own: MODEL=DIR RANK=8 FISHER=FILE.
 .PHONY: bench-efforts
 bench-efforts: $(B)/tests/bench/bench_efforts
+	@mkdir -p build/efforts
 	@$< $(if $(RANK),-r $(RANK)) $(if $(FISHER),-f $(FISHER)) $(MODEL)
 
 # The knapsack solver beside HiGHS (python3-scipy), CBC and GLPK, those that are installed, in one
