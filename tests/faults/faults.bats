@@ -6,8 +6,7 @@
 #
 #   FAULTS_SHIM     shim.so, built from shim.c, which is then loaded into $BITPLAN; or a program that
 #                   has shim.c linked in, which is then tried instead (for the sanitizers)
-#   FAULTS_EVERY=1  every n (minutes); without it up to 128, then in steps that grow by a third;
-#                   in the program with shim.c linked in, whose runs take four times as long, up to 16
+#   FAULTS_EVERY=1  every n (minutes); without it up to 128, then in steps that grow by a third
 # shellcheck disable=SC2154,SC2034 # variables of helpers.bash, and its view of ours
 
 load ../cli/helpers
@@ -120,11 +119,10 @@ begin() {
 # walk KIND ARG...: bitplan ARG... with each call of the kind failing in turn; once alone, and, for
 # fewer of them, once with all that come later.
 walk() {
-    local kind=$1 n FAULTS_TIMES dense=128
-    [[ $FAULTS_SHIM == *.so ]] || dense=16
+    local kind=$1 n FAULTS_TIMES
     shift
     for FAULTS_TIMES in 1 0; do
-        for ((n = 1; ; n += n < (FAULTS_TIMES ? dense : 16) || FAULTS_EVERY ? 1 : n / 3)); do
+        for ((n = 1; ; n += n < (FAULTS_TIMES ? 128 : 16) || FAULTS_EVERY ? 1 : n / 3)); do
             begin
             inject "$@"
             ended_well
