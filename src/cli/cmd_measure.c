@@ -180,13 +180,9 @@ static enum bp_status report(const struct bp_args *args, const struct setup *s,
     bp_json_put_u64(&out, out.root, "cells_one_step", p->stages[BP_CELL_ONE_STEP]);
     bp_json_put_u64(&out, out.root, "peak_memory_bytes", peak_memory_bytes());
     bp_json_put_bool(&out, out.root, "synthetic", s->model->synthetic);
-    char *text = bp_json_print(&out, true);
+    enum bp_status status = bp_cli_print_json(&out, err);
     bp_json_out_done(&out);
-    if (!text)
-        return bp_fail_nomem(err);
-    fputs(text, stdout);
-    free(text);
-    return BP_OK;
+    return status;
 }
 
 static enum bp_status measure(const struct bp_args *args, struct setup *s, struct bp_err *err)

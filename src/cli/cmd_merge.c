@@ -50,13 +50,9 @@ static enum bp_status print_json(const char *path, const struct bp_merge_report 
     for (size_t i = 0; i < r->n_matrices - r->n_whole; i++)
         bp_json_put_string(&out, missing, NULL, r->missing[i]);
     bp_json_put_bool(&out, out.root, "synthetic", r->synthetic);
-    char *text = bp_json_print(&out, true);
+    enum bp_status status = bp_cli_print_json(&out, err);
     bp_json_out_done(&out);
-    if (!text)
-        return bp_fail_nomem(err);
-    fputs(text, stdout);
-    free(text);
-    return BP_OK;
+    return status;
 }
 
 static enum bp_status run(const struct bp_args *args, struct bp_err *err)

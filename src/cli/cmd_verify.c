@@ -99,7 +99,7 @@ static enum bp_status print(const struct bp_args *args, const struct bp_verify_o
     bp_json_put_bool(&out, out.root, "synthetic", r->synthetic);
     if (dir)
         put_output(output, &out);
-    enum bp_status status = bp_cli_emit_json(args, &out, true, err);
+    enum bp_status status = bp_cli_print_json(&out, err);
     bp_json_out_done(&out);
     return status;
 }

@@ -71,6 +71,9 @@ void bp_cli_catch_stop(void);
 
 /* --- output --- */
 
+/* Prints a document on standard output, whatever --output names. Frees nothing. */
+enum bp_status bp_cli_print_json(const struct bp_json_out *out, struct bp_err *err);
+
 /* Prints a document on standard output, or writes it to the path of --output (kept unless --force).
  * Frees nothing. */
 enum bp_status bp_cli_emit_json(const struct bp_args *args, const struct bp_json_out *out,

@@ -16,6 +16,16 @@ static enum bp_status print_all(const char *text, struct bp_err *err)
     return BP_OK;
 }
 
+enum bp_status bp_cli_print_json(const struct bp_json_out *out, struct bp_err *err)
+{
+    char *text = bp_json_print(out, true);
+    if (!text)
+        return bp_fail_nomem(err);
+    enum bp_status status = print_all(text, err);
+    free(text);
+    return status;
+}
+
 enum bp_status bp_cli_keep_input(const char *path, const char *input, struct bp_err *err)
 {
     struct stat out, in;

@@ -105,6 +105,9 @@ finds() {
     decompose p.json "$model" out --emit hf,packed,bnb
     says "not 4-bit: bitsandbytes has 4-bit NormalFloat codes only"
     works verify p.json --model "$model" --output out
+    # --output names what is checked, not where the document goes.
+    works verify p.json --model "$model" --output out --json
+    [ "$(jq -r .output.matrices <<<"$output")" = 7 ]
     check "$model" p.json out
     refuses 4 "no matrix of the plan can be one" decompose "$plan" "$model" -o no --emit bnb
     absent no
