@@ -177,8 +177,9 @@ static enum bp_status report(const struct setup *s, const struct bp_decompose_re
         char *text = bp_decompose_report_json(&s->options, r);
         if (!text)
             return bp_fail_nomem(err);
-        fputs(text, stdout);
+        enum bp_status status = bp_cli_print_text(text, err);
         free(text);
+        BP_TRY(status);
     } else {
         print_rows(s, r);
         print_totals(s, r);

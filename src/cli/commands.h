@@ -71,7 +71,8 @@ void bp_cli_catch_stop(void);
 
 /* --- output --- */
 
-/* Prints a document on standard output, whatever --output names. Frees nothing. */
+/* Prints a text, or a document, on standard output, whatever --output names. Frees nothing. */
+enum bp_status bp_cli_print_text(const char *text, struct bp_err *err);
 enum bp_status bp_cli_print_json(const struct bp_json_out *out, struct bp_err *err);
 
 /* Prints a document on standard output, or writes it to the path of --output (kept unless --force).

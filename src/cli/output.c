@@ -8,7 +8,7 @@
 #include "engine/json_write.h"
 
 /* Standard output may be a full disk or a closed pipe: what did not arrive is a failure. */
-static enum bp_status print_all(const char *text, struct bp_err *err)
+enum bp_status bp_cli_print_text(const char *text, struct bp_err *err)
 {
     if (fputs(text, stdout) == EOF || fflush(stdout) != 0)
         return bp_fail(err, BP_ERR_FAILED, "standard output: cannot be written: %s",
@@ -21,7 +21,7 @@ enum bp_status bp_cli_print_json(const struct bp_json_out *out, struct bp_err *e
     char *text = bp_json_print(out, true);
     if (!text)
         return bp_fail_nomem(err);
-    enum bp_status status = print_all(text, err);
+    enum bp_status status = bp_cli_print_text(text, err);
     free(text);
     return status;
 }
@@ -47,7 +47,7 @@ static enum bp_status write_output(const struct bp_args *args, const char *path,
 enum bp_status bp_cli_emit_text(const struct bp_args *args, const char *text, struct bp_err *err)
 {
     const char *path = bp_args_text(args, BP_OPT_OUT, NULL);
-    return path ? write_output(args, path, text, err) : print_all(text, err);
+    return path ? write_output(args, path, text, err) : bp_cli_print_text(text, err);
 }
 
 enum bp_status bp_cli_emit_json(const struct bp_args *args, const struct bp_json_out *out,
@@ -59,7 +59,7 @@ enum bp_status bp_cli_emit_json(const struct bp_args *args, const struct bp_json
         return bp_fail_nomem(err);
     enum bp_status status = path ? write_output(args, path, text, err) : BP_OK;
     if (status == BP_OK && to_stdout)
-        status = print_all(text, err);
+        status = bp_cli_print_text(text, err);
     free(text);
     return status;
 }
